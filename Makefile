@@ -46,13 +46,13 @@ clean:  ## remove the environment and all caches; runs/ stays
 # Stamps: $(VENV)/.NAME says that minigrad[NAME] is installed.
 $(VENV)/.models $(VENV)/.test $(VENV)/.bench $(VENV)/.dev: $(VENV)/.%: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "installing minigrad[$*] into $(VENV) ..."
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@$(RUN) -m pip install -qq --disable-pip-version-check -e '.[$*]'
 	@touch $@
 
 # Tutorials train models, so they need both.
 $(VENV)/.tutorials: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "installing minigrad[models,tutorials] into $(VENV) ..."
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[models,tutorials]'
+	@$(RUN) -m pip install -qq --disable-pip-version-check -e '.[models,tutorials]'
 	@touch $@
 
 $(VENV)/.created:
