@@ -140,8 +140,8 @@ def test_target_transform():
 
 
 # ---------------------------------------------------------------------------- where it is from
-def test_the_package_is_the_default(test_set):
-    assert repr(test_set) == f"MNIST(test, 10000 images, from package: {SHIPPED})"
+def test_the_package_is_the_default():
+    assert repr(MNIST(train=False)) == f"MNIST(test, 10000 images, from package: {SHIPPED})"
 
 
 @pytest.mark.parametrize("inside", [True, False])
