@@ -142,6 +142,52 @@ def test_torch_is_a_tool_of_benchmarks_alone():
     assert importers(frameworks, SOURCES + sorted(tests)) == []
 
 
+# Arrows point one way: a room imports from its own floor and the floors below.
+FLOORS = {
+    "backend": 0,
+    "kernels": 1,
+    **dict.fromkeys(("autograd", "ops", "tensor"), 2),
+    **dict.fromkeys(("nn", "optim", "distributions"), 3),
+    **dict.fromkeys(("data", "rl", "testing", "train", "vision", "visualize"), 4),
+}
+
+
+def rooms(path: Path) -> set[str]:
+    """The rooms of minigrad (``ops``, ``nn``, ...) that a file of minigrad imports from."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += node.module.split(".") if node.module else []
+            names = [[*base, alias.name] for alias in node.names]
+        else:
+            continue
+        found |= {name[1] for name in names if name[0] == "minigrad" and len(name) > 1}
+    return found
+
+
+def test_arrows_point_one_way():
+    wrong = []
+    for path in SOURCES:
+        room = path.relative_to(ROOT).with_suffix("").parts[1]
+        if path.is_relative_to(ROOT / "models") or room == "__init__":
+            continue
+        assert room in FLOORS, f"{room} has no floor: where does it belong?"
+        wrong += [
+            f"{path.relative_to(ROOT)} imports from {other}"
+            for other in sorted(rooms(path))
+            if FLOORS.get(other, 0) > FLOORS[room]
+        ]
+    assert wrong == []
+
+
+def test_nothing_in_minigrad_imports_models():
+    assert importers({"models"}, [p for p in SOURCES if p.is_relative_to(ROOT / "minigrad")]) == []
+
+
 OPTIONAL = {"gymnasium", "matplotlib", "PIL", "safetensors", "scipy", "tqdm"}
 
 
