@@ -240,7 +240,13 @@ def default_collate(samples: Sequence[Any]) -> Any:
         raise ValueError("default_collate: expected at least one sample, got none")
     first = samples[0]
     if isinstance(first, Tensor):
-        return Tensor(_stack([_data_of(s, Tensor) for s in samples]))
+        for sample in samples:
+            if not isinstance(sample, Tensor):
+                raise TypeError(
+                    "default_collate: expected every sample to be a Tensor as the first is, "
+                    f"got {type(sample).__name__}"
+                )
+        return Tensor(_stack([sample.data for sample in samples]))
     if is_array(first):
         return Tensor(_stack(list(samples)))
     if isinstance(first, (bool, int, float)):
@@ -264,15 +270,6 @@ def _same(samples: Sequence[Any], kind: Any, what: Callable[[Any], Any], name: s
                 f"default_collate: expected samples of the same {name}, got {samples[0]!r} and "
                 f"{sample!r}; pass collate_fn to say how they go together"
             )
-
-
-def _data_of(sample: Any, kind: type) -> Any:
-    if not isinstance(sample, kind):
-        raise TypeError(
-            f"default_collate: expected every sample to be a {kind.__name__} as the first is, "
-            f"got {type(sample).__name__}"
-        )
-    return sample.data
 
 
 def _stack(arrays: list[Any]) -> Any:
