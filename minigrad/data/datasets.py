@@ -279,4 +279,7 @@ def _stack(arrays: list[Any]) -> Any:
             f"default_collate: expected samples of one shape, got {sorted(shapes)}; "
             "pass collate_fn to say how they go together"
         )
+    dtypes = sorted({str(a.dtype) for a in arrays})
+    if len(dtypes) > 1:
+        raise TypeError(f"default_collate: expected samples of one dtype, got {', '.join(dtypes)}")
     return get_array_module(*arrays).stack(arrays)

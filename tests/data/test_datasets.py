@@ -212,3 +212,8 @@ def test_collate_refuses(samples, message):
 def test_collate_refuses_tensors_mixed_with_others():
     with pytest.raises(TypeError, match="every sample to be a Tensor"):
         default_collate([Tensor(np.zeros(2, np.float32)), np.zeros(2, np.float32)])
+
+
+def test_collate_refuses_to_promote():
+    with pytest.raises(TypeError, match="samples of one dtype, got float32, float64"):
+        default_collate([np.zeros(2, np.float32), np.zeros(2)])
