@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.backend import get_array_module
-from minigrad.kernels import conv_blocks as blocks
-from minigrad.kernels.conv_blocks import Geometry
+from ..backend import get_array_module
+from . import conv_blocks as blocks
+from .conv_blocks import Geometry
 
 __all__ = ["conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad", "output_size"]
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.kernels.parallel import parallel_for
-from minigrad.kernels.workspace import scratch
+from .parallel import parallel_for
+from .workspace import scratch
 
 __all__ = [
     "Geometry",
@@ -106,7 +106,7 @@ def _blocks(geo: Geometry, itemsize: int) -> list[Block]:
     if per_image <= positions or rows == 1:
         images = max(positions // max(per_image, 1), 1)
         if geo.work >= _SERIAL_WORK:  # enough blocks to share
-            images = min(images, -(-N // 16))
+            images = min(images, max(-(-N // 16), 1))
         return [(n, min(n + images, N), 0, rows) for n in range(0, N, images)]
     pieces = -(-rows // max(positions // geo.OW, 1))
     step = -(-rows // pieces)
