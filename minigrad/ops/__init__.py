@@ -1,0 +1,44 @@
+r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
+
+A file a family: elementwise, reduction, shape, indexing, linalg, conv, pool, normalization, loss, random.
+A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
+function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
+"""
+
+from __future__ import annotations
+
+from . import (
+    conv,
+    elementwise,
+    indexing,
+    linalg,
+    loss,
+    normalization,
+    pool,
+    random,
+    reduction,
+    shape,
+)
+from .conv import *  # noqa: F403
+from .elementwise import *  # noqa: F403
+from .indexing import *  # noqa: F403
+from .linalg import *  # noqa: F403
+from .loss import *  # noqa: F403
+from .normalization import *  # noqa: F403
+from .pool import *  # noqa: F403
+from .random import *  # noqa: F403
+from .reduction import *  # noqa: F403
+from .shape import *  # noqa: F403
+
+__all__ = [
+    *conv.__all__,
+    *elementwise.__all__,
+    *indexing.__all__,
+    *linalg.__all__,
+    *loss.__all__,
+    *normalization.__all__,
+    *pool.__all__,
+    *random.__all__,
+    *reduction.__all__,
+    *shape.__all__,
+]

@@ -1,0 +1,960 @@
+r"""Elementwise ops: arithmetic, functions of one real variable, comparisons, activations.
+
+Belongs here: ops whose output at one place depends on the inputs at that place alone.
+Inputs broadcast; the engine sums gradients back, so no rule mentions it. In the formulas
+:math:`\bar y` is the gradient of the loss by the output, ``g`` in the code.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..kernels import special
+from ._base import Function, get_array_module, is_tensor, raw, run
+
+__all__ = [
+    "abs", "acos", "add", "asin", "atan", "bitwise_and", "bitwise_not", "bitwise_or", "cast", "ceil",
+    "clamp", "clip", "clone", "contiguous", "cos", "cosh", "div", "elu", "eq", "erf", "exp", "expm1",
+    "floor", "floor_divide", "ge", "gelu", "gt", "hardtanh", "isfinite", "isinf", "isnan", "le",
+    "leaky_relu", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logsigmoid", "lt", "maximum", "minimum", "move", "mul", "ne", "neg", "pow",
+    "reciprocal", "relu", "relu6", "remainder", "round", "rsqrt", "selu", "sigmoid", "sign", "silu",
+    "sin", "sinh", "softplus", "sqrt", "square", "sub", "tan", "tanh", "true_divide", "trunc", "where",
+]  # fmt: skip
+
+
+class _Elementwise(Function):
+    broadcasts = True
+
+
+class _Real(Function):
+    r"""A function of one real variable: integers become floats first."""
+
+    broadcasts = True
+    to_float = True
+
+
+# ----------------------------------------------------------------------------------- arithmetic
+class Add(_Elementwise):
+    r"""z = x + y;  x̄ = z̄, ȳ = z̄."""
+
+    def forward(self, x, y):
+        return x + y
+
+    def backward(self, g):
+        return g, g
+
+
+class Sub(_Elementwise):
+    r"""z = x - y;  x̄ = z̄, ȳ = -z̄."""
+
+    def forward(self, x, y):
+        return x - y
+
+    def backward(self, g):
+        return g, -g if self.needs_input_grad[1] else None
+
+
+class Mul(_Elementwise):
+    r"""z = x y;  x̄ = z̄ y, ȳ = z̄ x."""
+
+    def forward(self, x, y):
+        return x * y
+
+    def backward(self, g, x, y):
+        need_x, need_y = self.needs_input_grad
+        return g * y if need_x else None, g * x if need_y else None
+
+
+class Div(_Elementwise):
+    r"""z = x / y;  x̄ = z̄ / y, ȳ = -z̄ z / y."""
+
+    to_float = True
+
+    def forward(self, x, y):
+        return x / y
+
+    def backward(self, g, y, out):
+        g_over_y = g / y
+        return g_over_y, -g_over_y * out if self.needs_input_grad[1] else None
+
+
+class Pow(_Elementwise):
+    r"""z = x^y;  x̄ = z̄ y x^(y-1), ȳ = z̄ z ln x.
+
+    At x = 0 the exponent's gradient is 0 for y >= 0, its limit, instead of 0 · (-inf).
+    """
+
+    def forward(self, x, y):
+        if isinstance(y, int) and y < 0:  # NumPy refuses negative powers of integers
+            y = float(y)
+        return x**y
+
+    def backward(self, g, x, y, out):
+        need_x, need_y = self.needs_input_grad
+        gx = gy = None
+        if need_x:
+            if isinstance(y, (int, float)):
+                gx = g * y * x ** (y - 1) if y else g * 0
+            else:  # where y = 0 the derivative is 0, also at x = 0
+                gx = where(eq(y, 0), 0.0, g * y * pow(x, where(eq(y, 0), 1.0, y - 1)))
+        if need_y:
+            if isinstance(x, (int, float)):
+                gy = g * out * math.log(x) if x else g * 0
+            else:
+                gy = g * out * log(where(eq(x, 0), 1.0, x))
+        return gx, gy
+
+
+class Neg(_Elementwise):
+    r"""y = -x;  x̄ = -ȳ."""
+
+    def forward(self, x):
+        return -x
+
+    def backward(self, g):
+        return -g
+
+
+class Abs(_Elementwise):
+    r"""y = |x|;  x̄ = ȳ sign(x), 0 at 0."""
+
+    def forward(self, x):
+        return get_array_module(x).abs(x)
+
+    def backward(self, g, x):
+        return g * sign(x)
+
+
+class Square(_Elementwise):
+    r"""y = x²;  x̄ = 2 x ȳ."""
+
+    def forward(self, x):
+        return x * x
+
+    def backward(self, g, x):
+        return g * (2 * x)
+
+
+class Reciprocal(_Real):
+    r"""y = 1/x;  x̄ = -ȳ y²."""
+
+    def forward(self, x):
+        return 1 / x
+
+    def backward(self, g, out):
+        return -g * out * out
+
+
+class Maximum(_Elementwise):
+    r"""z = max(x, y); the gradient goes to the larger, half to each where they are equal."""
+
+    def forward(self, x, y):
+        return get_array_module(x, y).maximum(x, y)
+
+    def backward(self, g, x, y):
+        return _share(g, gt(x, y), eq(x, y)), _share(g, lt(x, y), eq(x, y))
+
+
+class Minimum(_Elementwise):
+    r"""z = min(x, y); the gradient goes to the smaller, half to each where they are equal."""
+
+    def forward(self, x, y):
+        return get_array_module(x, y).minimum(x, y)
+
+    def backward(self, g, x, y):
+        return _share(g, lt(x, y), eq(x, y)), _share(g, gt(x, y), eq(x, y))
+
+
+def _share(g: Any, mine: Any, tie: Any) -> Any:
+    return where(mine, g, where(tie, g * 0.5, 0.0))
+
+
+class Remainder(_Elementwise):
+    r"""z = x - y floor(x / y), of the sign of y;  x̄ = z̄, ȳ = -z̄ floor(x / y)."""
+
+    def forward(self, x, y):
+        return x % y
+
+    def backward(self, g, x, y):
+        return g, -g * floor(x / y) if self.needs_input_grad[1] else None
+
+
+# ------------------------------------------------------------------------ exponential, logarithm
+class Exp(_Real):
+    r"""y = e^x;  x̄ = ȳ y."""
+
+    def forward(self, x):
+        return get_array_module(x).exp(x)
+
+    def backward(self, g, out):
+        return g * out
+
+
+class Expm1(_Real):
+    r"""y = e^x - 1, accurate near 0;  x̄ = ȳ (y + 1)."""
+
+    def forward(self, x):
+        return get_array_module(x).expm1(x)
+
+    def backward(self, g, out):
+        return g * (out + 1)
+
+
+class Log(_Real):
+    r"""y = ln x;  x̄ = ȳ / x."""
+
+    def forward(self, x):
+        return get_array_module(x).log(x)
+
+    def backward(self, g, x):
+        return g / x
+
+
+class Log1p(_Real):
+    r"""y = ln(1 + x), accurate near 0;  x̄ = ȳ / (1 + x)."""
+
+    def forward(self, x):
+        return get_array_module(x).log1p(x)
+
+    def backward(self, g, x):
+        return g / (1 + x)
+
+
+class Sqrt(_Real):
+    r"""y = √x;  x̄ = ȳ / (2 y)."""
+
+    def forward(self, x):
+        return get_array_module(x).sqrt(x)
+
+    def backward(self, g, out):
+        return g / (2 * out)
+
+
+class Rsqrt(_Real):
+    r"""y = 1/√x;  x̄ = -ȳ y³ / 2."""
+
+    def forward(self, x):
+        return 1 / get_array_module(x).sqrt(x)
+
+    def backward(self, g, out):
+        return g * (-0.5) * (out * out * out)
+
+
+# -------------------------------------------------------------------------------- trigonometry
+class Sin(_Real):
+    r"""y = sin x;  x̄ = ȳ cos x."""
+
+    def forward(self, x):
+        return get_array_module(x).sin(x)
+
+    def backward(self, g, x):
+        return g * cos(x)
+
+
+class Cos(_Real):
+    r"""y = cos x;  x̄ = -ȳ sin x."""
+
+    def forward(self, x):
+        return get_array_module(x).cos(x)
+
+    def backward(self, g, x):
+        return -g * sin(x)
+
+
+class Tan(_Real):
+    r"""y = tan x;  x̄ = ȳ (1 + y²)."""
+
+    def forward(self, x):
+        return get_array_module(x).tan(x)
+
+    def backward(self, g, out):
+        return g * (1 + out * out)
+
+
+class Asin(_Real):
+    r"""y = arcsin x;  x̄ = ȳ / √(1 - x²)."""
+
+    def forward(self, x):
+        return get_array_module(x).arcsin(x)
+
+    def backward(self, g, x):
+        return g / sqrt(1 - x * x)
+
+
+class Acos(_Real):
+    r"""y = arccos x;  x̄ = -ȳ / √(1 - x²)."""
+
+    def forward(self, x):
+        return get_array_module(x).arccos(x)
+
+    def backward(self, g, x):
+        return -g / sqrt(1 - x * x)
+
+
+class Atan(_Real):
+    r"""y = arctan x;  x̄ = ȳ / (1 + x²)."""
+
+    def forward(self, x):
+        return get_array_module(x).arctan(x)
+
+    def backward(self, g, x):
+        return g / (1 + x * x)
+
+
+class Sinh(_Real):
+    r"""y = sinh x;  x̄ = ȳ cosh x."""
+
+    def forward(self, x):
+        return get_array_module(x).sinh(x)
+
+    def backward(self, g, x):
+        return g * cosh(x)
+
+
+class Cosh(_Real):
+    r"""y = cosh x;  x̄ = ȳ sinh x."""
+
+    def forward(self, x):
+        return get_array_module(x).cosh(x)
+
+    def backward(self, g, x):
+        return g * sinh(x)
+
+
+class Tanh(_Real):
+    r"""y = tanh x;  x̄ = ȳ (1 - y²)."""
+
+    def forward(self, x):
+        return get_array_module(x).tanh(x)
+
+    def backward(self, g, out):
+        return g * (1 - out * out)
+
+
+class Erf(_Real):
+    r"""y = 2/√π ∫₀ˣ e^(-t²) dt;  x̄ = ȳ 2/√π e^(-x²)."""
+
+    def forward(self, x):
+        return special.erf(x)
+
+    def backward(self, g, x):
+        return g * (2 / math.sqrt(math.pi)) * exp(-(x * x))
+
+
+# --------------------------------------------------------------- selection, clipping and rounding
+class Where(Function):
+    r"""z = x where the condition holds, else y; each gets z̄ at its own places and 0 elsewhere."""
+
+    broadcasts = True
+    converts = False
+
+    def forward(self, condition, x, y):
+        return get_array_module(condition, x, y).where(condition, x, y)
+
+    def backward(self, g, condition):
+        _, need_x, need_y = self.needs_input_grad
+        gx = where(condition, g, 0.0) if need_x else None
+        gy = where(condition, 0.0, g) if need_y else None
+        return None, gx, gy
+
+
+class Clamp(_Elementwise):
+    r"""y = min(max(x, low), high) for numbers low, high;  x̄ = ȳ where low <= x <= high, else 0."""
+
+    def __init__(self, low: float | None, high: float | None) -> None:
+        self.low, self.high = low, high
+
+    def forward(self, x):
+        return get_array_module(x).clip(x, self.low, self.high)
+
+    def backward(self, g, x):
+        inside = True
+        if self.low is not None:
+            inside = ge(x, self.low)
+        if self.high is not None:
+            below = le(x, self.high)
+            inside = below if inside is True else logical_and(inside, below)
+        return where(inside, g, 0.0)
+
+
+class _Step(_Real):
+    r"""A piecewise constant function: its gradient is 0 wherever it has one."""
+
+    to_float = False
+
+    def backward(self, g):
+        return g * 0
+
+
+class Sign(_Step):
+    r"""y = -1, 0 or 1;  x̄ = 0."""
+
+    def forward(self, x):
+        return get_array_module(x).sign(x)
+
+
+class Floor(_Step):
+    r"""y = the largest integer <= x;  x̄ = 0."""
+
+    def forward(self, x):
+        return get_array_module(x).floor(x)
+
+
+class Ceil(_Step):
+    r"""y = the smallest integer >= x;  x̄ = 0."""
+
+    def forward(self, x):
+        return get_array_module(x).ceil(x)
+
+
+class Round(_Step):
+    r"""y = the nearest integer, halves to even;  x̄ = 0."""
+
+    def forward(self, x):
+        return get_array_module(x).rint(x)
+
+
+class Trunc(_Step):
+    r"""y = x rounded towards 0;  x̄ = 0."""
+
+    def forward(self, x):
+        return get_array_module(x).trunc(x)
+
+
+# ---------------------------------------------------------------------------------- activations
+class Relu(_Elementwise):
+    r"""y = max(x, 0);  x̄ = ȳ where y > 0, else 0."""
+
+    def forward(self, x):
+        return get_array_module(x).maximum(x, 0)
+
+    def backward(self, g, out):
+        return g * (out > 0)
+
+
+class LeakyRelu(_Elementwise):
+    r"""y = x where x > 0, else a x;  x̄ = ȳ or a ȳ."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    def forward(self, x):
+        return get_array_module(x).where(x > 0, x, x * self.slope)
+
+    def backward(self, g, x):
+        return where(gt(x, 0), g, g * self.slope)
+
+
+class Elu(_Elementwise):
+    r"""y = s x where x > 0, else s α (e^x - 1);  x̄ = s ȳ, or ȳ (y + s α)."""
+
+    to_float = True
+
+    def __init__(self, alpha: float, scale: float) -> None:
+        self.alpha, self.scale = alpha, scale
+
+    def forward(self, x):
+        xp = get_array_module(x)
+        negative = xp.expm1(xp.minimum(x, 0)) * (self.alpha * self.scale)
+        return xp.where(x > 0, x * self.scale if self.scale != 1.0 else x, negative)
+
+    def backward(self, g, x, out):
+        return where(gt(x, 0), g * self.scale, g * (out + self.alpha * self.scale))
+
+
+class Sigmoid(_Real):
+    r"""y = 1 / (1 + e^-x) = (1 + tanh(x/2)) / 2, which cannot overflow;  x̄ = ȳ y (1 - y)."""
+
+    def forward(self, x):
+        return special.sigmoid(x)
+
+    def backward(self, g, out):
+        return g * (out * (1 - out))
+
+
+class Softplus(_Real):
+    r"""y = ln(1 + e^(βx)) / β, without overflow;  x̄ = ȳ σ(βx)."""
+
+    def __init__(self, beta: float, threshold: float) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x):
+        xp = get_array_module(x)
+        scaled = x * self.beta
+        soft = (xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))) / self.beta
+        return xp.where(scaled > self.threshold, x, soft)
+
+    def backward(self, g, x):
+        scaled = x * self.beta
+        return where(gt(scaled, self.threshold), g, g * sigmoid(scaled))
+
+
+# ------------------------------------------------------------------------------- copies and moves
+class Clone(_Elementwise):
+    r"""A copy;  x̄ = ȳ."""
+
+    def forward(self, x):
+        return x.copy()
+
+    def backward(self, g):
+        return g
+
+
+class Contiguous(_Elementwise):
+    r"""The same values in row-major memory;  x̄ = ȳ."""
+
+    def forward(self, x):
+        return get_array_module(x).ascontiguousarray(x)
+
+    def backward(self, g):
+        return g
+
+
+class Cast(Function):
+    r"""Another dtype;  x̄ = ȳ in x's dtype."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x):
+        self.source = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, g):
+        return cast(g, self.source)
+
+
+class Move(Function):
+    r"""The same values on another device;  x̄ = ȳ on x's device."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    def forward(self, x):
+        from ..backend import device_of, to_device
+
+        self.source = device_of(x)
+        return to_device(x, self.device)
+
+    def backward(self, g):
+        return move(g, self.source)
+
+
+# ---------------------------------------------------------------------------- the public functions
+def add(input: Any, other: Any, alpha: float = 1) -> Any:
+    r"""``input + alpha * other``, with broadcasting."""
+    return Add.apply(input, other if alpha == 1 else mul(other, alpha))
+
+
+def sub(input: Any, other: Any, alpha: float = 1) -> Any:
+    r"""``input - alpha * other``, with broadcasting."""
+    return Sub.apply(input, other if alpha == 1 else mul(other, alpha))
+
+
+def mul(input: Any, other: Any) -> Any:
+    r"""The elementwise product, with broadcasting."""
+    return Mul.apply(input, other)
+
+
+def div(input: Any, other: Any) -> Any:
+    r"""The elementwise quotient, with broadcasting; integers become floats."""
+    return Div.apply(input, other)
+
+
+true_divide = div
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    r"""``input ** exponent``, with broadcasting. Small integer powers are products.
+
+    >>> import minigrad as mg
+    >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    """
+    if type(exponent) in (int, float) and exponent == 2 and not isinstance(input, (int, float)):
+        return Square.apply(input)
+    if (
+        type(exponent) is float
+        and is_tensor(input)
+        and input.dtype.kind != "f"
+        or isinstance(exponent, int)
+        and exponent < 0
+        and is_tensor(input)
+        and input.dtype.kind != "f"
+    ):
+        input = Cast.apply(input, dtype=_default())
+    return Pow.apply(input, exponent)
+
+
+def _default() -> Any:
+    from ..backend import get_default_dtype
+
+    return get_default_dtype()
+
+
+def neg(input: Any) -> Any:
+    r"""``-input``."""
+    return Neg.apply(input)
+
+
+def abs(input: Any) -> Any:
+    r"""The absolute value; its derivative at 0 is taken as 0."""
+    return Abs.apply(input)
+
+
+def square(input: Any) -> Any:
+    r"""``input * input``."""
+    return Square.apply(input)
+
+
+def reciprocal(input: Any) -> Any:
+    r"""``1 / input``."""
+    return Reciprocal.apply(input)
+
+
+def maximum(input: Any, other: Any) -> Any:
+    r"""The larger of the two, elementwise; equal values share the gradient."""
+    return Maximum.apply(input, other)
+
+
+def minimum(input: Any, other: Any) -> Any:
+    r"""The smaller of the two, elementwise; equal values share the gradient."""
+    return Minimum.apply(input, other)
+
+
+def remainder(input: Any, other: Any) -> Any:
+    r"""The remainder of division, of the divisor's sign (Python's ``%``)."""
+    return Remainder.apply(input, other)
+
+
+def floor_divide(input: Any, other: Any) -> Any:
+    r"""``floor(input / other)``; no gradient."""
+    return run(lambda x, y: x // y, input, other)
+
+
+def exp(input: Any) -> Any:
+    r""":math:`e^x`."""
+    return Exp.apply(input)
+
+
+def expm1(input: Any) -> Any:
+    r""":math:`e^x - 1`, accurate near 0."""
+    return Expm1.apply(input)
+
+
+def log(input: Any) -> Any:
+    r"""The natural logarithm."""
+    return Log.apply(input)
+
+
+def log1p(input: Any) -> Any:
+    r""":math:`\ln(1 + x)`, accurate near 0."""
+    return Log1p.apply(input)
+
+
+def log2(input: Any) -> Any:
+    r"""The logarithm to base 2."""
+    return log(input) * (1 / math.log(2))
+
+
+def log10(input: Any) -> Any:
+    r"""The logarithm to base 10."""
+    return log(input) * (1 / math.log(10))
+
+
+def sqrt(input: Any) -> Any:
+    r"""The square root."""
+    return Sqrt.apply(input)
+
+
+def rsqrt(input: Any) -> Any:
+    r""":math:`1/\sqrt{x}`."""
+    return Rsqrt.apply(input)
+
+
+def sin(input: Any) -> Any:
+    r"""The sine of an angle in radians."""
+    return Sin.apply(input)
+
+
+def cos(input: Any) -> Any:
+    r"""The cosine of an angle in radians."""
+    return Cos.apply(input)
+
+
+def tan(input: Any) -> Any:
+    r"""The tangent of an angle in radians."""
+    return Tan.apply(input)
+
+
+def asin(input: Any) -> Any:
+    r"""The angle in [-π/2, π/2] whose sine is ``input``."""
+    return Asin.apply(input)
+
+
+def acos(input: Any) -> Any:
+    r"""The angle in [0, π] whose cosine is ``input``."""
+    return Acos.apply(input)
+
+
+def atan(input: Any) -> Any:
+    r"""The angle in [-π/2, π/2] whose tangent is ``input``."""
+    return Atan.apply(input)
+
+
+def sinh(input: Any) -> Any:
+    r"""The hyperbolic sine."""
+    return Sinh.apply(input)
+
+
+def cosh(input: Any) -> Any:
+    r"""The hyperbolic cosine."""
+    return Cosh.apply(input)
+
+
+def tanh(input: Any) -> Any:
+    r"""The hyperbolic tangent."""
+    return Tanh.apply(input)
+
+
+def erf(input: Any) -> Any:
+    r"""The error function :math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt`."""
+    return Erf.apply(input)
+
+
+def sign(input: Any) -> Any:
+    r"""-1, 0 or 1."""
+    return Sign.apply(input)
+
+
+def floor(input: Any) -> Any:
+    r"""The largest integer not above ``input``."""
+    return Floor.apply(input)
+
+
+def ceil(input: Any) -> Any:
+    r"""The smallest integer not below ``input``."""
+    return Ceil.apply(input)
+
+
+def round(input: Any) -> Any:
+    r"""The nearest integer, halves to even."""
+    return Round.apply(input)
+
+
+def trunc(input: Any) -> Any:
+    r"""``input`` without its fraction."""
+    return Trunc.apply(input)
+
+
+def where(condition: Any, input: Any, other: Any) -> Any:
+    r"""``input`` where ``condition`` holds, else ``other``; all three broadcast.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor([-1.0, 2.0])
+    >>> mg.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
+    if is_tensor(input) or is_tensor(other):
+        input, other = _same_dtype(input, other)
+    return Where.apply(condition, input, other)
+
+
+def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
+    r"""The engine's conversions, for the two values of ``where`` (its condition stays boolean)."""
+    from ..autograd import _convert
+
+    return tuple(_convert(Add, [x, y], [raw(x), raw(y)]) or (x, y))
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    r"""``input`` limited to [``min``, ``max``], numbers or tensors; None leaves a side open.
+
+    Raises:
+        ValueError: neither limit is given.
+    """
+    if min is None and max is None:
+        raise ValueError("clamp: expected min or max, got neither")
+    if is_tensor(min) or is_tensor(max):
+        result = input if min is None else maximum(input, min)
+        return result if max is None else minimum(result, max)
+    return Clamp.apply(input, low=min, high=max)
+
+
+clip = clamp
+
+
+def relu(input: Any) -> Any:
+    r""":math:`\max(x, 0)`; its derivative at 0 is taken as 0."""
+    return Relu.apply(input)
+
+
+def relu6(input: Any) -> Any:
+    r""":math:`\min(\max(x, 0), 6)`."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    r"""``input`` limited to [``min_val``, ``max_val``], with gradient 0 at both ends."""
+    inside = logical_and(gt(input, min_val), lt(input, max_val))
+    return where(inside, input, clamp(raw(input), min_val, max_val))
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
+    r""":math:`x` where positive, else ``negative_slope`` times :math:`x`."""
+    return LeakyRelu.apply(input, slope=negative_slope)
+
+
+def elu(input: Any, alpha: float = 1.0) -> Any:
+    r""":math:`x` where positive, else :math:`\alpha(e^x - 1)` (Clevert et al., 2015)."""
+    return Elu.apply(input, alpha=alpha, scale=1.0)
+
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def selu(input: Any) -> Any:
+    r"""The self-normalising ELU, scale 1.0507, alpha 1.6733 (Klambauer et al., 2017)."""
+    return Elu.apply(input, alpha=SELU_ALPHA, scale=SELU_SCALE)
+
+
+def sigmoid(input: Any) -> Any:
+    r""":math:`1 / (1 + e^{-x})`."""
+    return Sigmoid.apply(input)
+
+
+def logsigmoid(input: Any) -> Any:
+    r""":math:`\ln \sigma(x) = -\ln(1 + e^{-x})`, without overflow."""
+    return neg(softplus(neg(input), threshold=math.inf))
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    r""":math:`\ln(1 + e^{\beta x}) / \beta`; the identity where :math:`\beta x` exceeds
+    ``threshold``, as in PyTorch."""
+    return Softplus.apply(input, beta=beta, threshold=threshold)
+
+
+def silu(input: Any) -> Any:
+    r""":math:`x\,\sigma(x)`."""
+    return input * sigmoid(input)
+
+
+def gelu(input: Any, approximate: str = "none") -> Any:
+    r""":math:`x\,\Phi(x)` with the normal distribution function :math:`\Phi`, or its "tanh"
+    approximation (Hendrycks and Gimpel, 2016)."""
+    if approximate == "none":
+        return input * 0.5 * (1 + erf(input * math.sqrt(0.5)))
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)
+        return 0.5 * input * (1 + tanh(inner))
+    raise ValueError(f"gelu: expected approximate='none' or 'tanh', got {approximate!r}")
+
+
+def clone(input: Any) -> Any:
+    r"""A copy, through which gradients flow."""
+    return Clone.apply(input)
+
+
+def contiguous(input: Any) -> Any:
+    r"""A copy in row-major memory."""
+    return Contiguous.apply(input)
+
+
+def cast(input: Any, dtype: Any) -> Any:
+    r"""``input`` with another dtype; the gradient comes back in the first one."""
+    return Cast.apply(input, dtype=dtype)
+
+
+def move(input: Any, device: Any) -> Any:
+    r"""``input`` on another device; the gradient comes back to the first one."""
+    return Move.apply(input, device=device)
+
+
+# --------------------------------------------------------------------- comparisons: no gradient
+def eq(input: Any, other: Any) -> Any:
+    r"""Where the two are equal."""
+    if not (hasattr(other, "shape") or isinstance(other, (int, float))):
+        return NotImplemented  # tensor == None is False, as Python has it
+    return run(lambda x, y: x == y, input, other)
+
+
+def ne(input: Any, other: Any) -> Any:
+    r"""Where the two differ."""
+    if not (hasattr(other, "shape") or isinstance(other, (int, float))):
+        return NotImplemented
+    return run(lambda x, y: x != y, input, other)
+
+
+def lt(input: Any, other: Any) -> Any:
+    r"""Where ``input < other``."""
+    return run(lambda x, y: x < y, input, other)
+
+
+def le(input: Any, other: Any) -> Any:
+    r"""Where ``input <= other``."""
+    return run(lambda x, y: x <= y, input, other)
+
+
+def gt(input: Any, other: Any) -> Any:
+    r"""Where ``input > other``."""
+    return run(lambda x, y: x > y, input, other)
+
+
+def ge(input: Any, other: Any) -> Any:
+    r"""Where ``input >= other``."""
+    return run(lambda x, y: x >= y, input, other)
+
+
+def isfinite(input: Any) -> Any:
+    r"""Where neither infinite nor NaN."""
+    return run(lambda x: get_array_module(x).isfinite(x), input)
+
+
+def isinf(input: Any) -> Any:
+    r"""Where infinite."""
+    return run(lambda x: get_array_module(x).isinf(x), input)
+
+
+def isnan(input: Any) -> Any:
+    r"""Where not a number."""
+    return run(lambda x: get_array_module(x).isnan(x), input)
+
+
+def logical_and(input: Any, other: Any) -> Any:
+    r"""Where both are true (nonzero)."""
+    return run(lambda x, y: get_array_module(x, y).logical_and(x, y), input, other)
+
+
+def logical_or(input: Any, other: Any) -> Any:
+    r"""Where either is true (nonzero)."""
+    return run(lambda x, y: get_array_module(x, y).logical_or(x, y), input, other)
+
+
+def logical_xor(input: Any, other: Any) -> Any:
+    r"""Where exactly one is true (nonzero)."""
+    return run(lambda x, y: get_array_module(x, y).logical_xor(x, y), input, other)
+
+
+def logical_not(input: Any) -> Any:
+    r"""Where false (zero)."""
+    return run(lambda x: get_array_module(x).logical_not(x), input)
+
+
+def bitwise_and(input: Any, other: Any) -> Any:
+    r"""``input & other`` of integers or booleans."""
+    return run(lambda x, y: x & y, input, other)
+
+
+def bitwise_or(input: Any, other: Any) -> Any:
+    r"""``input | other`` of integers or booleans."""
+    return run(lambda x, y: x | y, input, other)
+
+
+def bitwise_not(input: Any) -> Any:
+    r"""``~input`` of integers or booleans."""
+    return run(lambda x: ~x, input)

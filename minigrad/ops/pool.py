@@ -1,0 +1,3 @@
+r"""Placeholder, replaced by its author."""
+
+__all__: list[str] = []
