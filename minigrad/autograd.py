@@ -208,10 +208,11 @@ class Function:
     _line = ""
 
     # Of a class: where the extra parameters of backward / backward_array come from: the position
-    # of an input, -1 for the output, None for all inputs of a forward(*inputs).
+    # of an input, -1 for the output, None for those that forward takes as *inputs.
     _wants: tuple[int | None, ...] = ()
     _wants_array: tuple[int | None, ...] = ()
     _saves: tuple[int | None, ...] = ()
+    _n_named = 0
 
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}.forward is not defined")
@@ -246,6 +247,7 @@ class Function:
 
         cls._wants = wants(cls.backward) if cls.backward is not Function.backward else ()
         cls._wants_array = wants(cls.backward_array) if cls.backward_array else cls._wants
+        cls._n_named = len(inputs)
         cls._saves = tuple(dict.fromkeys(cls._wants + cls._wants_array))
 
     @classmethod
@@ -324,7 +326,8 @@ class Function:
             if position == -1:  # the array alone: the tensor would close a reference cycle
                 saved[-1] = tuple([(t.data, None, t._version, t._version[0]) for t in outputs])
             elif position is None:
-                saved[None] = tuple([_keep(x, a) for x, a in zip(inputs, arrays)])
+                n = self._n_named
+                saved[None] = tuple([_keep(x, a) for x, a in zip(inputs[n:], arrays[n:])])
             else:
                 saved[position] = _keep(inputs[position], arrays[position])
         self._saved = saved
@@ -589,10 +592,42 @@ def _run_hooks(hooks: Iterable[Callable[[Tensor], Any]], g: Any) -> Any:
     return g
 
 
+class _Locally(Function):
+    r"""y = x, which depends on the other inputs with derivative 0.
+
+    The gradient of a piecewise linear op (relu) takes a value that only *selects* from the input.
+    Its own derivative by that input is then 0, as in PyTorch, rather than an error.
+    """
+
+    is_view = True
+    converts = False
+
+    def forward(self, x, *others):
+        return x
+
+    def backward(self, g, others):
+        return (g, *[o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])])
+
+
+def _depend(results: tuple[Any, ...], saved: Sequence[Any]) -> tuple[Any, ...]:
+    r"""Let gradients that came out constant depend, with derivative 0, on what the rule read."""
+    if all(g is None or g._requires_grad for g in results):
+        return results
+    read: list[Any] = []
+    for value in saved:
+        parts = value if type(value) is tuple else (value,)
+        read += [t for t in parts if isinstance(t, _Tensor) and t._requires_grad]
+    if not read:
+        return results
+    return tuple([g if g is None or g._requires_grad else _Locally.apply(g, *read) for g in results])
+
+
 def _call_rule(node: Function, grads: list[Any], create_graph: bool) -> tuple[Any, ...]:
     g = grads[0] if node._n_outputs == 1 else tuple(grads)
     if create_graph:
-        result = node.backward(g, *node._fetch(node._wants, True))
+        saved = node._fetch(node._wants, True)
+        result = node.backward(g, *saved)
+        result = _depend(result if type(result) is tuple else (result,), saved)
     elif node.backward_array is not None:
         result = node.backward_array(g, *node._fetch(node._wants_array, False))
     else:

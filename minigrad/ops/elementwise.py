@@ -381,6 +381,13 @@ class Clamp(_Elementwise):
         return where(inside, g, 0.0)
 
 
+class HardTanh(Clamp):
+    r"""y = min(max(x, low), high);  x̄ = ȳ where low < x < high, else 0, also at both ends."""
+
+    def backward(self, g, x):
+        return where(logical_and(gt(x, self.low), lt(x, self.high)), g, 0.0)
+
+
 class _Step(_Real):
     r"""A piecewise constant function: its gradient is 0 wherever it has one."""
 
@@ -800,8 +807,7 @@ def relu6(input: Any) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     r"""``input`` limited to [``min_val``, ``max_val``], with gradient 0 at both ends."""
-    inside = logical_and(gt(input, min_val), lt(input, max_val))
-    return where(inside, input, clamp(raw(input), min_val, max_val))
+    return HardTanh.apply(input, low=min_val, high=max_val)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:

@@ -204,7 +204,7 @@ class Softmax(Function):
 
     def backward(self, g, out):
         inner = g * out
-        return inner - out * inner.sum(self.axis, keepdims=True)
+        return inner - out * sum(inner, self.axis, keepdim=True)
 
 
 class LogSoftmax(Function):
@@ -223,7 +223,7 @@ class LogSoftmax(Function):
         return y - xp.log(xp.exp(y).sum(axis=self.axis, keepdims=True))
 
     def backward(self, g, out):
-        return g - exp(out) * g.sum(self.axis, keepdims=True)
+        return g - exp(out) * sum(g, self.axis, keepdim=True)
 
 
 class CumSum(Function):
