@@ -1,0 +1,365 @@
+r"""Saving and loading: weights as safetensors, and checkpoints that hold a whole run in one file.
+
+Belongs here: the file format, writing a file so that it is never seen half written, and putting a
+state back all or nothing. Does not belong here: what a run consists of (``run.py``).
+
+A checkpoint is one ``.safetensors`` file. Its arrays are the file's tensors; everything else
+(numbers, strings, lists, the structure itself) is JSON in the file's metadata. Nothing is pickled,
+so loading a file never runs code from it, and every safetensors reader opens it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.backend import is_array, to_numpy
+from minigrad.tensor import Tensor
+
+__all__ = [
+    "CheckpointError",
+    "load_checkpoint",
+    "load_safetensors",
+    "save_checkpoint",
+    "save_safetensors",
+]
+
+PathLike = str | os.PathLike[str]
+
+FORMAT = "minigrad-checkpoint"
+VERSION = 1
+
+
+class CheckpointError(RuntimeError):
+    r"""A file that is not the checkpoint that was asked for: truncated, of another program, of a
+    newer format, or of another architecture. The message says what was expected and what came."""
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError("checkpoints need safetensors: pip install 'minigrad[models]'") from None
+    return safetensors
+
+
+# ---------------------------------------------------------------------------------- safe writing
+def write_atomically(path: PathLike, content: bytes) -> None:
+    r"""Write ``content`` to ``path`` such that ``path`` always holds the old bytes or the new.
+
+    The bytes go to ``<path>.tmp``, reach the disk (fsync), and only then take the name. If
+    anything fails (a full disk, say), ``path`` is as it was and no temporary file is left.
+
+    Raises:
+        OSError: what the operating system said.
+    """
+    path = Path(path)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    # The new name itself must reach the disk too. Not every system can sync a directory.
+    with contextlib.suppress(OSError, AttributeError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# ------------------------------------------------------------------------ weights: a flat dict
+def _host(name: str, value: Any) -> np.ndarray:
+    """``value`` as a little-endian row-major array: safetensors stores the buffer as it lies in
+    memory, whatever the strides say, so a transposed array would come back with its values mixed
+    up. ``asarray(order="C")`` keeps 0-d arrays 0-d, unlike ``ascontiguousarray``."""
+    array = value.data if isinstance(value, Tensor) else value
+    if not is_array(array):
+        raise TypeError(f"save: expected tensors or arrays, got {type(value).__name__} at {name!r}")
+    array = to_numpy(array)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"save: cannot store dtype {array.dtype} at {name!r}")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _pack(arrays: Mapping[str, Any], metadata: dict[str, str] | None) -> bytes:
+    safetensors = _safetensors()
+    host = {name: _host(name, value) for name, value in arrays.items()}
+    return bytes(safetensors.numpy.save(host, metadata=metadata))
+
+
+def _unpack(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    safetensors = _safetensors()
+    if not path.is_file():
+        raise FileNotFoundError(f"load: expected the file {path}, found none")
+    try:
+        with safetensors.safe_open(str(path), framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            return arrays, dict(file.metadata() or {})
+    except (safetensors.SafetensorError, ValueError, OverflowError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"load: {path} is truncated or not a safetensors file ({size} bytes): {error}"
+        ) from None
+
+
+def save_safetensors(
+    path: PathLike, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None
+) -> None:
+    r"""Write tensors or arrays by name, for example ``model.state_dict()``, as safetensors.
+
+    The file is written at once or not at all. PyTorch reads it with ``safetensors.torch``.
+
+    Args:
+        path: where to; its folder must exist.
+        tensors: name -> Tensor or array on any device, of any memory layout.
+        metadata: strings to keep beside them.
+
+    Raises:
+        TypeError: a value that is neither tensor nor array, or of a dtype that cannot be stored.
+        OSError: the file could not be written; what was at ``path`` is still there.
+
+    >>> import tempfile, minigrad as mg
+    >>> path = tempfile.mkdtemp() + "/weights.safetensors"
+    >>> save_safetensors(path, {"weight": mg.ones(2, 3).T})
+    >>> load_safetensors(path)["weight"].shape
+    (3, 2)
+    """
+    write_atomically(path, _pack(tensors, metadata))
+
+
+def load_safetensors(path: PathLike) -> dict[str, Tensor]:
+    r"""The tensors of a safetensors file, by name, on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is truncated or of another format.
+    """
+    arrays, _ = _unpack(Path(path))
+    return {name: Tensor(array) for name, array in arrays.items()}
+
+
+# --------------------------------------------------------------------------- any state, as a tree
+# JSON knows neither tensors nor tuples nor keys that are no strings (an optimiser numbers its
+# parameters), so these are written as an object with one of the following keys.
+_TENSOR, _ARRAY, _TUPLE, _DICT = "$tensor", "$array", "$tuple", "$dict"
+_MARKS = (_TENSOR, _ARRAY, _TUPLE, _DICT)
+
+
+def _encode(value: Any, where: str, arrays: dict[str, Any]) -> Any:
+    """``value`` as JSON; its arrays go to ``arrays`` under the path that leads to them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Tensor) or is_array(value):
+        while where in arrays:  # {"a/b": x, "a": {"b": y}}
+            where += "'"
+        arrays[where] = value
+        return {_TENSOR if isinstance(value, Tensor) else _ARRAY: where}
+    if isinstance(value, Mapping):
+        items = {
+            k: _encode(v, f"{where}/{k}" if where else str(k), arrays) for k, v in value.items()
+        }
+        if all(isinstance(k, str) and k not in _MARKS for k in items):
+            return items
+        if not all(isinstance(k, (bool, int, float, str)) for k in items):
+            raise TypeError(f"save_checkpoint: expected string or number keys at {where!r}")
+        return {_DICT: [[k, v] for k, v in items.items()]}
+    if isinstance(value, (list, tuple)):
+        parts = [_encode(v, f"{where}/{i}", arrays) for i, v in enumerate(value)]
+        return {_TUPLE: parts} if isinstance(value, tuple) else parts
+    raise TypeError(
+        f"save_checkpoint: cannot store {type(value).__name__} at {where!r}; expected tensors, "
+        "arrays, numbers, strings, None, and lists, tuples and dicts of them"
+    )
+
+
+def _decode(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, list):
+        return [_decode(v, arrays) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        mark, content = next(iter(value.items()))
+        if mark == _TENSOR:
+            return Tensor(arrays[content])
+        if mark == _ARRAY:
+            return arrays[content]
+        if mark == _TUPLE:
+            return tuple(_decode(v, arrays) for v in content)
+        if mark == _DICT:
+            return {k: _decode(v, arrays) for k, v in content}
+    return {k: _decode(v, arrays) for k, v in value.items()}
+
+
+# ---------------------------------------------------------------------------- things with a state
+def _state_of(value: Any) -> Any:
+    """The state of a module, optimiser, loader, generator ...; anything else is its own state."""
+    if not isinstance(value, Tensor):
+        for method in ("state_dict", "get_state"):
+            if callable(getattr(value, method, None)):
+                return getattr(value, method)()
+    return value
+
+
+def _loader_of(value: Any) -> Callable[[Any], Any] | None:
+    for method in ("load_state_dict", "set_state"):
+        if callable(getattr(value, method, None)):
+            return getattr(value, method)  # type: ignore[no-any-return]
+    return None
+
+
+def save_checkpoint(path: PathLike, state: Mapping[str, Any]) -> None:
+    r"""Write ``state`` to one file, at once or not at all.
+
+    Args:
+        path: where to; by convention ``*.safetensors``.
+        state: by name, anything with ``state_dict()`` (modules, optimisers, schedules, loaders) or
+            ``get_state()`` (generators), or plain values: tensors, arrays, numbers, strings, None,
+            and lists, tuples and dicts of them.
+
+    Raises:
+        TypeError: something that cannot be stored, and where it stands; nothing is written.
+        OSError: the file could not be written; the previous checkpoint is still there.
+
+    >>> import tempfile, minigrad as mg
+    >>> path = tempfile.mkdtemp() + "/checkpoint.safetensors"
+    >>> generator = mg.Generator(3)
+    >>> save_checkpoint(path, {"generator": generator, "epoch": 2, "best": (0.5, mg.ones(2))})
+    >>> load_checkpoint(path, {"generator": generator})["best"]
+    (0.5, tensor([1., 1.]))
+    """
+    states = {name: _state_of(value) for name, value in state.items()}
+    arrays: dict[str, Any] = {}
+    tree = _encode(states, "", arrays)
+    metadata = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(tree)}
+    write_atomically(path, _pack(arrays, metadata))
+
+
+def load_checkpoint(path: PathLike, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    r"""Read a checkpoint, and put its states back into the objects in ``into``: all or none.
+
+    Args:
+        path: a file that :func:`save_checkpoint` wrote.
+        into: name -> object with ``load_state_dict()`` or ``set_state()``.
+
+    Returns:
+        The whole state by name, as it was saved; tensors are on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is truncated, not a checkpoint of minigrad, of a newer format, or
+            its states do not fit the objects; the objects are as they were.
+    """
+    path = Path(path)
+    arrays, metadata = _unpack(path)
+    if metadata.get("format") != FORMAT:
+        names = ", ".join(sorted(arrays)[:5]) or "no tensors"
+        raise CheckpointError(
+            f"load_checkpoint: {path} is not a checkpoint of minigrad: expected format "
+            f"{FORMAT!r}, got {metadata.get('format')!r} (tensors: {names}); "
+            "load_safetensors reads plain weights"
+        )
+    version = metadata.get("version", "")
+    if not version.isdigit() or int(version) > VERSION:
+        raise CheckpointError(
+            f"load_checkpoint: {path}: expected format version <= {VERSION}, got {version!r}; "
+            "it was written by a newer minigrad"
+        )
+    try:
+        states = _decode(json.loads(metadata["state"]), arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"load_checkpoint: {path}: its state cannot be read ({type(error).__name__}: {error})"
+        ) from None
+    restore(states, into or {}, str(path))
+    return dict(states)
+
+
+def restore(states: Mapping[str, Any], into: Mapping[str, Any], source: str) -> None:
+    """Put ``states`` back into the objects of the same names: all, or none and an error."""
+    missing = [name for name in into if name not in states]
+    if missing:
+        raise CheckpointError(
+            f"load_checkpoint: {source}: expected the states {sorted(into)}, got {sorted(states)}"
+        )
+    for name, target in into.items():
+        if _loader_of(target) is None:
+            raise TypeError(
+                "load_checkpoint: expected objects with load_state_dict() or set_state(), "
+                f"got {type(target).__name__} at {name!r}"
+            )
+        _compare_tensors(name, _state_of(target), states[name], source)
+    # Whatever else an object finds wrong with its state, it says when it loads it; those that were
+    # loaded before then get their old state back.
+    before = {name: _copied(_state_of(target)) for name, target in into.items()}
+    loaded: list[str] = []
+    try:
+        for name, target in into.items():
+            loaded.append(name)
+            _load(target, states[name])
+    except Exception as error:
+        for name in loaded:
+            with contextlib.suppress(Exception):
+                _load(into[name], before[name])
+        raise CheckpointError(
+            f"load_checkpoint: {source}: the state of {loaded[-1]!r} does not fit "
+            f"{type(into[loaded[-1]]).__name__}: {error}"
+        ) from error
+
+
+def _load(target: Any, state: Any) -> None:
+    loader = _loader_of(target)
+    assert loader is not None
+    loader(state)
+
+
+def _copied(state: Any) -> Any:
+    arrays: dict[str, Any] = {}
+    tree = _encode(state, "", arrays)
+    return _decode(tree, {name: _host(name, array).copy() for name, array in arrays.items()})
+
+
+def _compare_tensors(name: str, expected: Any, got: Any, source: str) -> None:
+    """For a module's state, names and shapes of its tensors: a difference is listed in full."""
+    if not isinstance(expected, Mapping) or not isinstance(got, Mapping):
+        return
+    if not expected or not all(isinstance(v, Tensor) for v in expected.values()):
+        return  # not a module's state
+    lines = [
+        f"  {key}: expected {tuple(expected[key].shape)}, got nothing"
+        for key in expected
+        if key not in got
+    ]
+    lines += [
+        f"  {key}: expected nothing, got {np.shape(got[key])}" for key in got if key not in expected
+    ]
+    lines += [
+        f"  {key}: expected {tuple(expected[key].shape)}, got {tuple(got[key].shape)}"
+        for key in expected
+        if key in got and tuple(expected[key].shape) != tuple(getattr(got[key], "shape", ()))
+    ]
+    if lines:
+        shown = lines[:12] + ([f"  ... and {len(lines) - 12} more"] if len(lines) > 12 else [])
+        raise CheckpointError(
+            f"load_checkpoint: {source} holds another architecture; {name!r} differs in "
+            f"{len(lines)} tensors:\n" + "\n".join(shown)
+        )

@@ -1,0 +1,20 @@
+r"""Pictures: image grids, curves, latent planes.
+
+Image files are written with the standard library alone. The ``plot_`` functions return a
+``matplotlib.figure.Figure``; they touch no global state of matplotlib and need no display.
+"""
+
+from __future__ import annotations
+
+from .grid import image_grid, save_image
+from .plots import plot_confusion, plot_curves, plot_images, plot_latent, plot_manifold
+
+__all__ = [
+    "image_grid",
+    "plot_confusion",
+    "plot_curves",
+    "plot_images",
+    "plot_latent",
+    "plot_manifold",
+    "save_image",
+]
