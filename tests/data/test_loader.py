@@ -118,6 +118,25 @@ def test_device_puts_batches_there():
     assert x.device == "cpu"
 
 
+def test_device_batches_cost_one_copy_each_or_none():
+    from minigrad.testing.strict import strict
+
+    host = TensorDataset(np.arange(6, dtype=np.float32), np.arange(6))
+    with strict.count() as count:
+        batches = list(DataLoader(host, batch_size=3, device="strict"))
+    assert all(field.device == "strict" for batch in batches for field in batch)
+    assert count.synchronisations == 0
+    assert count.copies_to_device == 4  # two batches of two fields
+
+    there = TensorDataset(*(strict.asarray(t.data) for t in host.tensors))
+    with strict.count() as count:
+        batches = list(DataLoader(there, batch_size=3, shuffle=True, generator=Generator(0)))
+    assert all(field.device == "strict" for batch in batches for field in batch)
+    assert count.synchronisations == 0
+    seen = np.concatenate([y.cpu().numpy() for _, y in batches])
+    assert sorted(seen.tolist()) == list(range(6))
+
+
 # ------------------------------------------------------------------------------------- order
 def test_shuffle_differs_by_epoch_and_repeats_with_the_seed():
     loader = DataLoader(numbers(100), 10, shuffle=True, generator=Generator(1))
