@@ -17,7 +17,6 @@ from .datasets import (
 from .loader import DataLoader
 from .mnist import MNIST, FashionMNIST, read_idx
 from .synthetic import make_gaussian_ring, make_linear, make_moons, make_spirals
-from .transforms import one_hot
 
 __all__ = [
     "MNIST",
@@ -32,7 +31,6 @@ __all__ = [
     "make_linear",
     "make_moons",
     "make_spirals",
-    "one_hot",
     "random_split",
     "read_idx",
     "transforms",

@@ -37,7 +37,6 @@ __all__ = [
     "ToTensor",
     "Transform",
     "current_generator",
-    "one_hot",
 ]
 
 
@@ -187,27 +186,6 @@ class Pad(Transform):
         options = {"constant_values": self.fill} if self.padding_mode == "constant" else {}
         xp = get_array_module(images)
         return xp.pad(images, widths, mode=self.padding_mode, **options)
-
-
-def one_hot(labels: Any, num_classes: int) -> Any:
-    r"""Labels ``(...)`` as floats ``(..., num_classes)``: 1 at the label, 0 elsewhere.
-
-    Raises ``IndexError`` for a label outside ``[0, num_classes)``.
-
-    >>> one_hot(np.array([2, 0]), 3)
-    array([[0., 0., 1.],
-           [1., 0., 0.]], dtype=float32)
-    """
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"one_hot: expected integer labels, got {labels.dtype}")
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise IndexError(
-            f"one_hot: expected labels in [0, {num_classes}), "
-            f"got {int(labels.min())} to {int(labels.max())}"
-        )
-    xp = get_array_module(labels)
-    classes = to_device(np.arange(num_classes), device_of(labels))
-    return xp.equal(labels[..., None], classes).astype(get_default_dtype())
 
 
 def _check_floating(name: str, images: Any) -> None:

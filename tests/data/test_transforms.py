@@ -20,7 +20,6 @@ from minigrad.data.transforms import (
     batch_stream,
     current_generator,
     is_batched,
-    one_hot,
 )
 
 levels = hnp.arrays(np.uint8, st.tuples(st.integers(1, 4), st.just(3), *[st.integers(1, 5)] * 2))
@@ -150,28 +149,6 @@ def test_base_class():
         Transform()(np.zeros(3))
 
 
-@given(
-    labels=hnp.arrays(
-        np.int64, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0), elements=st.integers(0, 6)
-    )
-)
-def test_one_hot(labels):
-    got = one_hot(labels, 7)
-    np.testing.assert_array_equal(got, np.eye(7, dtype=np.float32)[labels])
-    assert got.dtype == np.float32
-
-
-@pytest.mark.parametrize("label", [-1, 3])
-def test_one_hot_refuses_labels_outside(label):
-    with pytest.raises(IndexError, match=r"one_hot: expected labels in \[0, 3\)"):
-        one_hot(np.array([0, label]), 3)
-
-
-def test_one_hot_refuses_floats():
-    with pytest.raises(TypeError, match="one_hot: expected integer labels"):
-        one_hot(np.array([0.0]), 3)
-
-
 def test_streams_of_batches():
     default = manual_seed(0)
     assert current_generator() is default
@@ -185,3 +162,29 @@ def test_streams_of_batches():
     assert len({draw(1, 2)[0], draw(1, 2)[1], draw(1, 3)[0], draw(2, 2)[0]}) == 4
     assert default.get_state() == state
     assert current_generator() is default
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [ToTensor(), Normalize(0.2, 0.3), Normalize((0.1, 0.2), (1, 2)), Binarize(), Pad(1, fill=2)],
+    ids=repr,
+)
+def test_transforms_stay_on_the_device(transform):
+    from minigrad.testing.strict import StrictArray, strict
+
+    images = np.random.default_rng(0).random((3, 2, 4, 4), dtype=np.float32)
+    with strict.count() as count:
+        got = transform(strict.asarray(images))
+    assert isinstance(got, StrictArray)
+    assert count.synchronisations == 0
+    np.testing.assert_array_equal(got.get(), transform(images))
+
+
+def test_random_binarisation_is_drawn_on_the_host_for_every_device():
+    from minigrad.testing.strict import strict
+
+    images = np.random.default_rng(0).random((3, 2, 4, 4), dtype=np.float32)
+    manual_seed(3)
+    expected = BernoulliBinarize()(images)
+    manual_seed(3)
+    np.testing.assert_array_equal(BernoulliBinarize()(strict.asarray(images)).get(), expected)
