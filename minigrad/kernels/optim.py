@@ -13,12 +13,13 @@ that is kept, so that nothing is allocated. On other devices the block is the wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend import get_array_module
+from .parallel import parallel_for
 
 __all__ = [
     "adam",
@@ -31,6 +32,7 @@ __all__ = [
 
 # Five blocks (parameter, gradient, two moments, scratch) of float32 in about 640 KiB.
 BLOCK = 32768
+PARALLEL = 16 * BLOCK  # from here on, waking the other cores pays
 
 _thread = threading.local()
 
@@ -43,24 +45,25 @@ def _scratch(dtype: np.dtype, count: int) -> list[np.ndarray]:
     blocks = kept.setdefault(dtype, [])
     while len(blocks) < count:
         blocks.append(np.empty(BLOCK, dtype))
-    return blocks
+    return blocks[:count]
 
 
-def _blocks(xp: Any, scratch: int, *arrays: Any) -> Iterator[tuple[Any, ...]]:
-    r"""Cut the arrays into blocks; each item is a block of each array, then ``scratch`` blocks of
-    uninitialised memory. An array that is None stays None."""
+def _in_blocks(xp: Any, step: Callable[..., None], scratch: int, *arrays: Any) -> None:
+    r"""Call ``step`` on blocks of the arrays, followed by ``scratch`` blocks of uninitialised
+    memory. An array that is None stays None. Many blocks are shared out among the cores."""
     n, dtype = arrays[0].size, arrays[0].dtype
     if xp is not np:
-        yield (*arrays, *[xp.empty(n, dtype) for _ in range(scratch)])
+        step(*arrays, *[xp.empty(n, dtype) for _ in range(scratch)])
         return
-    memory = _scratch(dtype, scratch)
     if n <= BLOCK:
-        yield (*arrays, *[memory[i][:n] for i in range(scratch)])
+        step(*arrays, *[block[:n] for block in _scratch(dtype, scratch)])
         return
-    for start in range(0, n, BLOCK):
-        stop = min(start + BLOCK, n)
+
+    def block(start: int, stop: int) -> None:
         cut = [None if a is None else a[start:stop] for a in arrays]
-        yield (*cut, *[memory[i][: stop - start] for i in range(scratch)])
+        step(*cut, *[room[: stop - start] for room in _scratch(dtype, scratch)])
+
+    parallel_for(block, n, grain=BLOCK, threads=None if n >= PARALLEL else 1)
 
 
 def _scalars(xp: Any, dtype: np.dtype, *values: float) -> tuple[Any, ...]:
@@ -125,7 +128,8 @@ def sgd(
     xp = get_array_module(param)
     mul, add = xp.multiply, xp.add
     eta, mu, fresh = _scalars(xp, param.dtype, lr, momentum, 1 - dampening)
-    for p, g, b, t, d in _blocks(xp, 2, param, grad, buffer):
+
+    def step(p: Any, g: Any, b: Any, t: Any, d: Any) -> None:
         g = _direction(xp, p, g, weight_decay, maximize, d)
         if momentum:
             if first:
@@ -140,6 +144,8 @@ def sgd(
                 g = b
         mul(g, eta, out=t)
         xp.subtract(p, t, out=p)
+
+    _in_blocks(xp, step, 2, param, grad, buffer)
 
 
 # ------------------------------------------------------------------------------------ RMSprop
@@ -199,7 +205,8 @@ def rmsprop(
     xp = get_array_module(param)
     mul, add, sub = xp.multiply, xp.add, xp.subtract
     eta, keep, fresh, small, mu = _scalars(xp, param.dtype, lr, alpha, 1 - alpha, eps, momentum)
-    for p, g, v, m, b, t, d in _blocks(xp, 2, param, grad, square_avg, grad_avg, buffer):
+
+    def step(p: Any, g: Any, v: Any, m: Any, b: Any, t: Any, d: Any) -> None:
         g = _direction(xp, p, g, weight_decay, maximize, d)
         mul(v, keep, out=v)
         mul(g, g, out=t)
@@ -224,6 +231,8 @@ def rmsprop(
         else:
             mul(t, eta, out=t)
         sub(p, t, out=p)
+
+    _in_blocks(xp, step, 2, param, grad, square_avg, grad_avg, buffer)
 
 
 # --------------------------------------------------------------------------------------- Adam
@@ -310,9 +319,8 @@ def adam(
     shrink = 1 - lr * weight_decay if decoupled else 1.0
     if decoupled:
         weight_decay = 0.0
-    for p, g, m, v, largest, t, d in _blocks(
-        xp, 2, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq
-    ):
+
+    def update(p: Any, g: Any, m: Any, v: Any, largest: Any, t: Any, d: Any) -> None:
         if shrink != 1.0:
             mul(p, shrink, out=p)
         g = _direction(xp, p, g, weight_decay, maximize, d)
@@ -330,3 +338,5 @@ def adam(
         xp.divide(m, t, out=t)
         mul(t, eta, out=t)
         xp.subtract(p, t, out=p)
+
+    _in_blocks(xp, update, 2, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq)

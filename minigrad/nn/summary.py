@@ -77,12 +77,12 @@ def summary(model: Module, input_shape: Sequence[int] | Sequence[Sequence[int]])
     >>> import minigrad as mg
     >>> net = mg.nn.Sequential(mg.nn.Linear(784, 10), mg.nn.Softmax(-1))
     >>> print(summary(net, (64, 784)))
-    Layer           Output shape  Parameters
-    ----------------------------------------
-    Sequential      (64, 10)               -
-      0: Linear     (64, 10)           7,850
-      1: Softmax    (64, 10)               -
-    ----------------------------------------
+    Layer         Output shape  Parameters
+    --------------------------------------
+    Sequential    (64, 10)               -
+      0: Linear   (64, 10)           7,850
+      1: Softmax  (64, 10)               -
+    --------------------------------------
     Parameters: 7,850 (7,850 trainable, 0 frozen)
     """
     several = len(input_shape) > 0 and not isinstance(input_shape[0], int)
