@@ -46,8 +46,8 @@ bool = _np.dtype("bool")
 from . import autograd, ops  # noqa: E402
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # noqa: E402
 from .ops import *  # noqa: E402, F403
-from .tensor import *  # noqa: E402, F403
-from .tensor import Tensor, tensor  # noqa: E402
+from .tensor import Tensor  # noqa: E402
+from .creation import *  # noqa: E402, F403
 from . import data, nn, optim  # noqa: E402
 
 _LAZY = ("distributions", "rl", "testing", "train", "vision", "visualize")

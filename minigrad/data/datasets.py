@@ -25,7 +25,8 @@ from ..backend import (
     is_array,
     to_device,
 )
-from ..tensor import Tensor, as_tensor, tensor
+from ..creation import as_tensor, tensor
+from ..tensor import Tensor
 
 __all__ = [
     "ConcatDataset",

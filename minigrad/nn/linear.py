@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..tensor import Tensor, empty
+from ..creation import empty
+from ..tensor import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor import Tensor, ones, tensor, zeros
+from ..creation import ones, tensor, zeros
+from ..tensor import Tensor
 from .module import Module
 from .parameter import Parameter
 

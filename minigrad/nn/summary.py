@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..autograd import no_grad
-from ..tensor import Tensor, zeros
+from ..creation import zeros
+from ..tensor import Tensor
 from .module import Module
 
 __all__ = ["LayerSummary", "Summary", "summary"]

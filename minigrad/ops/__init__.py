@@ -1,6 +1,7 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
-A file a family: elementwise, reduction, shape, indexing, linalg, conv, pool, normalization, loss, random.
+A file a family: elementwise, activation, comparison, reduction, shape, indexing, linalg, conv,
+pool, normalization, loss, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -8,6 +9,8 @@ function that checks its arguments. ``tests/ops`` then demands a row for it in t
 from __future__ import annotations
 
 from . import (
+    activation,
+    comparison,
     conv,
     elementwise,
     indexing,
@@ -19,6 +22,8 @@ from . import (
     reduction,
     shape,
 )
+from .activation import *  # noqa: F403
+from .comparison import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -31,6 +36,8 @@ from .reduction import *  # noqa: F403
 from .shape import *  # noqa: F403
 
 __all__ = [
+    *activation.__all__,
+    *comparison.__all__,
     *conv.__all__,
     *elementwise.__all__,
     *indexing.__all__,

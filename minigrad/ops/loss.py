@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ._base import Function, get_array_module, is_tensor, raw, shape_of
+from .activation import sigmoid, softplus
 from .elementwise import abs as abs_
-from .elementwise import clamp, exp, log, sigmoid, softplus, square, where
+from .elementwise import clamp, exp, log, square, where
 from .indexing import _check_range, _index_array, gather
 from .reduction import log_softmax, mean, softmax, sum
 from .shape import movedim, reshape, unsqueeze

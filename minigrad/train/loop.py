@@ -14,7 +14,8 @@ from typing import Any
 import minigrad as mg
 from minigrad import nn
 from minigrad.backend import Device, is_array
-from minigrad.tensor import Tensor, as_tensor
+from minigrad.creation import as_tensor
+from minigrad.tensor import Tensor
 
 from .callbacks import Callback, History
 from .metrics import Mean, Metric
