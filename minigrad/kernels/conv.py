@@ -91,9 +91,9 @@ def conv2d_input_grad(
     r"""The adjoint of ``x -> conv2d(x, w)`` at ``g`` (N, O, OH, OW): an array of ``input_shape``
     (N, C, H, W). That is the transposed convolution of ``g`` with ``w``; ``bias`` (C,) is added.
 
-    >>> g, w = np.ones((1, 1, 1, 1)), np.ones((1, 1, 2, 2))
+    >>> g, w = np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2))
     >>> conv2d_input_grad(g, w, (1, 1, 3, 3))[0, 0].tolist()
-    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
     """
     geo = _geometry(input_shape, w.shape, stride, padding, dilation, groups)
     if get_array_module(g) is not np:
