@@ -1,0 +1,1 @@
+r"""Models, one file each, by family. ``python -m models`` lists them."""

@@ -1,0 +1,1 @@
+r"""Networks that learn from labels."""

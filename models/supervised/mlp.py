@@ -1,0 +1,142 @@
+r"""Multilayer perceptron on MNIST.
+
+Paper: Srivastava et al., Dropout, JMLR 15, 2014 (the regulariser); Kingma and Ba, Adam, 2015
+
+Expect: 98.2 % test accuracy or more after 20 epochs (98.3-98.5; linear ridge regression: 86.0)
+
+Two hidden layers of ReLUs, each followed by dropout, and logits for the ten digits:
+
+    h1     = dropout(relu(W1 x + b1))           x: (N, 784), h1: (N, 256)
+    h2     = dropout(relu(W2 h1 + b2))          (N, 256)
+    logits = W3 h2 + b3                         (N, 10)
+    loss   = -mean_n log softmax(logits_n)[label_n]
+
+It has 784*256 + 256 + 256*256 + 256 + 256*10 + 10 = 269,322 parameters.
+
+In training, dropout sets each hidden unit to 0 with probability p and divides the others by 1 - p,
+so that at test time nothing is rescaled. With p = 0.45 the training loss, measured with dropout,
+stays *above* the validation loss.
+
+Where it differs: 5,000 of the 60,000 training images are held out, and the epoch that is best on
+them is the one that is tested, once. Popular versions of this network train on all 60,000 and
+report the test accuracy of the last epoch, or choose the epoch by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from minigrad import Tensor, nn, optim
+from minigrad.data import DataLoader
+from minigrad.train import (
+    Accuracy,
+    ConfusionMatrix,
+    ModelCheckpoint,
+    Result,
+    Run,
+    RunConfig,
+    evaluate,
+    fit,
+    main,
+)
+from minigrad.visualize import plot_confusion, plot_curves
+from models.mnist import load_mnist
+
+
+@dataclass
+class Config(RunConfig):
+    r"""The options; the defaults give the figure above."""
+
+    hidden: int = 256  #: units in each hidden layer
+    dropout: float = 0.45  #: probability to drop a hidden unit
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"  #: sgd is plain, with lr 0.1 it learns
+    lr: float = 1e-3  #: learning rate
+    batch_size: int = 128  #: images in a step
+    epochs: int = 20  #: passes over the training images
+    validation: int = 5000  #: training images held out to choose the epoch
+    train_images: int | None = None  #: train on this many only
+    test_images: int | None = None  #: test on this many only
+
+    quick_values: ClassVar = {"epochs": 1, "train_images": 6000, "validation": 1000}
+
+    def check(self) -> None:
+        self.expect_at_least(1, "hidden", "batch_size", "epochs", "validation")
+        self.expect("dropout", 0 <= self.dropout < 1, "a probability below 1")
+        self.expect("lr", self.lr > 0, "a positive number")
+
+
+class MLP(nn.Module):
+    r"""784 -> hidden -> hidden -> 10, from images (N, 1, 28, 28) to logits (N, 10)."""
+
+    def __init__(self, hidden: int = 256, dropout: float = 0.45) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),  # (N, 784)
+            nn.Linear(784, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def train(config: Config) -> Result:
+    r"""Train, keep the epoch that is best on the validation images, and test it."""
+    run = Run(config)
+    train_data, val_data, test_data = load_mnist(
+        config.validation, config.train_images, config.test_images
+    )
+    loader = DataLoader(train_data, config.batch_size, shuffle=True)
+    val_loader = DataLoader(val_data, 1000)
+
+    model = MLP(config.hidden, config.dropout).to(run.device)
+    optimizers = {"adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
+    optimizer = optimizers[config.optimizer](model.parameters(), lr=config.lr)
+
+    history = fit(
+        model,
+        nn.functional.cross_entropy,
+        optimizer,
+        loader,
+        config.epochs,
+        val_loader,
+        metrics={"accuracy": Accuracy()},
+        callbacks=[ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)],
+        run=run,
+    )
+
+    test = evaluate(
+        model,
+        DataLoader(test_data, 1000),
+        nn.functional.cross_entropy,
+        {"accuracy": Accuracy(), "confusion": ConfusionMatrix(10)},
+    )
+    run.picture(
+        "curves",
+        plot_curves(
+            history,
+            {
+                "cross-entropy (nats)": {"training": "loss", "validation": "val_loss"},
+                "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
+            },
+            title=f"MLP on MNIST, dropout {config.dropout}",
+        ),
+    )
+    run.picture("confusion", plot_confusion(test["confusion"], title="Test images"))
+    return run.finish(
+        model,
+        test_accuracy=test["accuracy"],
+        test_loss=test["loss"],
+        val_accuracy=run.best["value"],
+        best_epoch=run.best["epoch"],
+    )
+
+
+if __name__ == "__main__":
+    main(train, Config)

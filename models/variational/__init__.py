@@ -1,0 +1,1 @@
+r"""Latent-variable models that learn by a bound on the likelihood."""
