@@ -6,3 +6,7 @@ r"""What users and our own tests check gradients and devices with.
 """
 
 from __future__ import annotations
+
+from minigrad.testing.gradcheck import GradcheckError, gradcheck, gradgradcheck
+
+__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]

@@ -149,7 +149,7 @@ def _call(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, 
 
 def _is_mask(key: Any) -> bool:
     keys = key if isinstance(key, tuple) else (key,)
-    return any(getattr(k, "dtype", None) == bool for k in keys)
+    return any(getattr(k, "dtype", None) == np.bool_ for k in keys)
 
 
 def _index(array: np.ndarray, key: Any, name: str) -> Any:
@@ -160,7 +160,8 @@ def _index(array: np.ndarray, key: Any, name: str) -> Any:
         for k in keys
         if k is not None and k is not Ellipsis
     )
-    axis, result = 0, []
+    axis = 0
+    result: list[Any] = []
     for k in keys:
         if k is None:
             result.append(None)
@@ -222,7 +223,7 @@ class StrictArray:
     base = property(lambda self: self._base)
     data = property(lambda self: _Pointer(self._a.__array_interface__["data"][0]))
     T = property(lambda self: _call("T", lambda a: a.T, (self,), {}))
-    mT = property(lambda self: _call("mT", lambda a: a.mT, (self,), {}))  # noqa: N815
+    mT = property(lambda self: _call("mT", lambda a: a.mT, (self,), {}))
     real = property(lambda self: _call("real", lambda a: a.real, (self,), {}))
     imag = property(lambda self: _call("imag", lambda a: a.imag, (self,), {}))
 
@@ -313,17 +314,17 @@ class StrictArray:
 
     def nonzero(self) -> tuple[StrictArray, ...]:
         r"""The indices of the elements that are not zero."""
-        return strict.nonzero(self)  # type: ignore[no-any-return]
+        return strict.nonzero(self)
 
     def scatter_add(self, indices: Any, values: Any) -> None:
         r"""``strict.add.at``."""
         strict.add.at(self, indices, values)
 
     def __copy__(self) -> StrictArray:
-        return self.copy()  # type: ignore[attr-defined, no-any-return]
+        return self.copy()  # type: ignore[attr-defined]
 
     def __deepcopy__(self, memo: Any) -> StrictArray:
-        return self.copy()  # type: ignore[attr-defined, no-any-return]
+        return self.copy()  # type: ignore[attr-defined]
 
 
 def _method(name: str) -> Callable[..., Any]:
