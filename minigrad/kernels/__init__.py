@@ -1,4 +1,4 @@
-r"""Array in, array out: convolution, pooling, scattering, fused optimiser steps, and the thread pool.
+r"""Array in, array out: convolution, pooling, scattering, fused optimiser steps, the thread pool.
 
 Belongs here: everything that knows how an operation is computed fast on NumPy and on CuPy, the two
 versions side by side. Does not belong here: gradients and the checking of arguments (``ops/``).

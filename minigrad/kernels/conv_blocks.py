@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .parallel import parallel_for
+from .windows import Tap, Windows, reach
 from .workspace import scratch
 
 __all__ = [
@@ -240,20 +241,12 @@ def scatter(
 def _add_columns(gx: np.ndarray, columns: np.ndarray, r0: int, r1: int, geo: Geometry) -> None:
     r"""Add columns (n, rows, OW, kh, kw, C) of the output rows r0:r1 to gx (n, H, W, C)."""
     for i in range(geo.kh):
-        u0, u1, ys = _reach(i * geo.dh - geo.pt, geo.sh, geo.H, r0, r1)
+        u0, u1, ys = reach(i * geo.dh - geo.pt, geo.sh, geo.H, r0, r1)
         for j in range(geo.kw):
-            v0, v1, xs = _reach(j * geo.dw - geo.pl, geo.sw, geo.W, 0, geo.OW)
+            v0, v1, xs = reach(j * geo.dw - geo.pl, geo.sw, geo.W, 0, geo.OW)
             if u1 > u0 and v1 > v0:
-                gx[:, ys, xs] += columns[:, u0 - r0 : u1 - r0, v0:v1, i, j]
-
-
-def _reach(offset: int, stride: int, size: int, first: int, last: int) -> tuple[int, int, slice]:
-    r"""Of the output positions first:last, those u0:u1 whose tap at ``offset`` falls inside the
-    input, 0 <= u stride + offset < size, and the slice of the input that they touch."""
-    u0 = max(first, -(offset // stride))
-    u1 = min(last, (size - 1 - offset) // stride + 1)
-    start = u0 * stride + offset
-    return u0, u1, slice(start, start + max(u1 - u0 - 1, 0) * stride + 1, stride)
+                part = gx[:, ys, xs]
+                part += columns[:, u0 - r0 : u1 - r0, v0:v1, i, j]
 
 
 class _LaneSums:
@@ -340,16 +333,16 @@ def shared_backward(
 
 
 # ------------------------------------------------------------------- one channel in every group
-def _taps(geo: Geometry) -> list[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
-    r"""For each place (i, j) of the kernel: the output positions it serves, and what they read."""
-    taps = []
-    for i in range(geo.kh):
-        u0, u1, ys = _reach(i * geo.dh - geo.pt, geo.sh, geo.H, 0, geo.OH)
-        for j in range(geo.kw):
-            v0, v1, xs = _reach(j * geo.dw - geo.pl, geo.sw, geo.W, 0, geo.OW)
-            if u1 > u0 and v1 > v0:
-                taps.append((i, j, (slice(u0, u1), slice(v0, v1)), (ys, xs)))
-    return taps
+def _taps(geo: Geometry) -> list[Tap]:
+    windows = Windows(
+        (geo.H, geo.W),
+        (geo.OH, geo.OW),
+        (geo.kh, geo.kw),
+        (geo.sh, geo.sw),
+        (geo.pt, geo.pl),
+        (geo.dh, geo.dw),
+    )
+    return windows.taps()
 
 
 def _for_images(geo: Geometry, channels: int, itemsize: int, fn: Callable[..., None]) -> None:
@@ -369,7 +362,8 @@ def depthwise(
         y = out[n0:n1]
         y[...] = 0 if bias is None else bias
         for i, j, here, there in taps:
-            y[:, *here] += x[n0:n1, *there] * w[i, j]
+            part = y[:, *here]
+            part += x[n0:n1, *there] * w[i, j]
 
     _for_images(geo, x.shape[3], x.itemsize, images)
 
@@ -380,7 +374,8 @@ def depthwise_input_grad(g: np.ndarray, w: np.ndarray, gx: np.ndarray, geo: Geom
 
     def images(n0: int, n1: int) -> None:
         for i, j, here, there in taps:
-            gx[n0:n1, *there] += g[n0:n1, *here] * w[i, j]
+            part = gx[n0:n1, *there]
+            part += g[n0:n1, *here] * w[i, j]
 
     _for_images(geo, g.shape[3], g.itemsize, images)
 

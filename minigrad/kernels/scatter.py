@@ -43,7 +43,7 @@ def scatter_add(out: Any, index: Any, values: Any) -> None:
         return
     parts = index if isinstance(index, tuple) else (index,)
     values = np.asarray(values)
-    if parts and all([isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in parts]):
+    if parts and all(isinstance(p, np.ndarray) and p.dtype.kind in "iu" for p in parts):
         if out.flags.c_contiguous and out.dtype == values.dtype and out.size:
             positions = _flat_positions(out, parts)
             values = np.broadcast_to(values, positions.shape)
