@@ -9,6 +9,8 @@ import contextlib
 import threading
 from typing import Any
 
+import numpy as np
+
 __all__ = [
     "detect_anomaly",
     "enable_grad",
@@ -38,7 +40,7 @@ class _Switch(contextlib.ContextDecorator):
 
     def __init__(self, value: bool) -> None:
         self._value = value
-        self._previous: list[bool] = []  # a stack: the same object may be entered repeatedly
+        self._previous: list[Any] = []  # a stack: the same object may be entered repeatedly
 
     def __enter__(self) -> None:
         self._previous.append(getattr(state, self._field))
@@ -57,7 +59,7 @@ def _with_value(cls: type[_Switch], value: bool) -> _Switch:
     return switch
 
 
-class no_grad(_Switch):  # noqa: N801 - PyTorch's name
+class no_grad(_Switch):
     r"""Ops inside are not recorded. A context manager and a decorator.
 
     >>> import minigrad as mg
@@ -72,14 +74,14 @@ class no_grad(_Switch):  # noqa: N801 - PyTorch's name
         super().__init__(False)
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(_Switch):
     r"""Ops inside are recorded, also within :class:`no_grad`."""
 
     def __init__(self) -> None:
         super().__init__(True)
 
 
-class set_grad_enabled(_Switch):  # noqa: N801
+class set_grad_enabled(_Switch):
     r"""Record ops, or not, according to ``mode``: at once when called, and for the block or the
     function only when used as a context manager or a decorator."""
 
@@ -96,11 +98,11 @@ class set_grad_enabled(_Switch):  # noqa: N801
         state.grad_enabled = self._before  # the call that made the decorator changes nothing
         return super().__call__(function)
 
-    def _recreate_cm(self) -> _Switch:
+    def _recreate_cm(self) -> set_grad_enabled:
         return set_grad_enabled(self._value)
 
 
-class detect_anomaly(_Switch):  # noqa: N801
+class detect_anomaly(_Switch):
     r"""Inside, the first NaN or infinity raises an error that names the op, whether it came out of
     the forward or of the gradient rule, and the line of the program that called the forward.
 
@@ -119,3 +121,12 @@ class detect_anomaly(_Switch):  # noqa: N801
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(bool(mode))
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        # The error says more than NumPy's warning about the same number would.
+        self._previous.append(np.seterr(all="ignore") if self._value else np.geterr())
+
+    def __exit__(self, *exc: object) -> None:
+        np.seterr(**self._previous.pop())
+        super().__exit__(*exc)
