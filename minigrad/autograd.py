@@ -96,14 +96,14 @@ class Function:
     is_view = False
 
     recording = False  # True during forward if the op will become a node of the graph
-    needs_input_grad: tuple[bool, ...] = ()
+    needs_input_grad: Sequence[bool] = ()
 
     # Of a node, set when the op is recorded:
-    _edges: tuple[tuple[Any, int] | None, ...]  # (node or leaf tensor, which of its outputs)
-    _saved: list[tuple[Any, Any, list[int] | None, int]]  # (array, tensor, version now, then)
+    _edges: list[tuple[Any, int] | None]  # (node or leaf tensor, which of its outputs)
+    _saved: dict[int | None, Any]  # of (array, tensor, version now, version then)
     _order: int
     _n_outputs: int
-    _input_shapes: tuple[Any, ...] | None = None
+    _input_shapes: list[Any] | None = None
     _output_hooks: dict[int, list[Callable[[Tensor], Tensor | None]]] | None = None
     _retained: dict[int, weakref.ref[Tensor]] | None = None
     _freed = False
@@ -159,45 +159,47 @@ class Function:
         op = cls(**constants)
         arrays = []
         needs = []
-        is_tensor = record = mixed = False
+        is_tensor = record = mixed = has_float = False
         first: Any = None
         for x in inputs:
             if isinstance(x, _Tensor):
                 is_tensor = True
                 needed = x._requires_grad
                 needs.append(needed)
-                record |= needed
+                if needed:
+                    record = True
                 x = x.data
             else:
                 needs.append(False)
             arrays.append(x)
             kind = type(x)
             if kind in _SCALARS:
-                mixed |= kind is float and first is not None and first.dtype.kind != "f"
+                if kind is float:
+                    has_float = True
             elif first is None:
                 first = x
             elif kind is not type(first) or x.dtype != first.dtype:
                 mixed = True
-        if is_tensor:
-            if (mixed or type(inputs[0]) is float) and cls.converts:
-                converted = _convert(cls, inputs, arrays)
-                if converted is not None:
-                    return cls.apply(*converted, **constants)
-            if cls.to_float and first is not None and first.dtype.kind != "f":
-                return cls.apply(*_to_float(inputs, arrays), **constants)
         if not is_tensor:
             op.needs_input_grad = (True,) * len(arrays)
             op.recording = bool(cls._saves)
             return op.forward(*arrays)
+        integers = first is not None and first.dtype.kind != "f"
+        if (mixed or (has_float and integers)) and cls.converts:
+            converted = _convert(cls, inputs, arrays)
+            if converted is not None:
+                return cls.apply(*converted, **constants)
+        if integers and cls.to_float:
+            return cls.apply(*_to_float(inputs, arrays), **constants)
         record = record and state.grad_enabled
-        op.needs_input_grad = tuple(needs)
+        op.needs_input_grad = needs
         op.recording = record
         try:
             out = op.forward(*arrays)
-        except ValueError as error:
+        except ValueError:
             if cls.broadcasts:
                 _check_broadcast(cls, arrays)
-            raise error
+            raise
         if state.anomaly:
             op._line = _calling_line()
             _check_finite(op, arrays, out if type(out) is tuple else (out,), "forward")
@@ -213,28 +215,32 @@ class Function:
             result._version = inputs[0]._version
         return result
 
-    def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: tuple) -> None:
+    def _record(
+        self, inputs: Sequence[Any], arrays: Sequence[Any], outputs: tuple[Tensor, ...]
+    ) -> None:
         r"""Become a node of the graph: keep edges to where the inputs came from, and what the rule
         wants. Tensors that are not saved are not held, so their memory can go."""
-        edges: list[tuple[Any, int] | None] = []
-        for x, needed in zip(inputs, self.needs_input_grad):
-            if needed:
-                edges.append((x, 0) if x._node is None else (x._node, x._index))
-            else:
-                edges.append(None)
-        self._edges = tuple(edges)
-        saved: dict[int | None, Any] = {}
-        for position in self._saves:
-            if position == -1:  # the array alone: the tensor would close a reference cycle
-                saved[-1] = tuple([(t.data, None, t._version, t._version[0]) for t in outputs])
-            elif position is None:
-                n = self._n_named
-                saved[None] = tuple([_keep(x, a) for x, a in zip(inputs[n:], arrays[n:])])
-            else:
-                saved[position] = _keep(inputs[position], arrays[position])
-        self._saved = saved
+        self._edges = [
+            ((x, 0) if x._node is None else (x._node, x._index)) if needed else None
+            for x, needed in zip(inputs, self.needs_input_grad)
+        ]
+        if self._saves:
+            saved: dict[int | None, Any] = {}
+            for position in self._saves:
+                if position == -1:  # the array alone: the tensor would close a reference cycle
+                    saved[-1] = [(t.data, None, t._version, t._version[0]) for t in outputs]
+                elif position is None:
+                    n = self._n_named
+                    saved[None] = [_keep(x, a) for x, a in zip(inputs[n:], arrays[n:])]
+                else:
+                    saved[position] = _keep(inputs[position], arrays[position])
+            self._saved = saved
         if self.broadcasts:
-            self._input_shapes = tuple([getattr(a, "shape", ()) for a in arrays])
+            shape = outputs[0].data.shape
+            for a in arrays:
+                if getattr(a, "shape", ()) != shape:
+                    self._input_shapes = [getattr(a, "shape", ()) for a in arrays]
+                    break
         self._order = next(_sequence)
         self._n_outputs = len(outputs)
         for index, t in enumerate(outputs):
@@ -249,23 +255,23 @@ class Function:
         for position in wants:
             kept = self._saved[position]
             if position == -1:
-                values = []
-                for index, entry in enumerate(kept):
-                    array = self._unpack(entry, False)
-                    if as_tensors:
-                        tensor = _wrap(array)
-                        tensor._version = entry[2]
-                        if array.dtype.kind == "f":
-                            tensor._node, tensor._index = self, index
-                            tensor._requires_grad = True
-                        array = tensor
-                    values.append(array)
-                fetched.append(values[0] if self._n_outputs == 1 else tuple(values))
+                outputs = [self._unpack(entry, False) for entry in kept]
+                if as_tensors:
+                    outputs = [self._own_output(i, a) for i, a in enumerate(outputs)]
+                fetched.append(outputs[0] if len(outputs) == 1 else tuple(outputs))
             elif position is None:
                 fetched.append(tuple([self._unpack(entry, as_tensors) for entry in kept]))
             else:
                 fetched.append(self._unpack(kept, as_tensors))
         return fetched
+
+    def _own_output(self, index: int, array: Any) -> Tensor:
+        r"""Output ``index`` as a tensor again, with this node behind it."""
+        tensor = _wrap(array)
+        tensor._version = self._saved[-1][index][2]
+        if array.dtype.kind == "f":
+            tensor._node, tensor._index, tensor._requires_grad = self, index, True
+        return tensor
 
     def _unpack(self, entry: tuple[Any, Any, list[int] | None, int], as_tensor: bool) -> Any:
         array, tensor, version, then = entry
@@ -304,7 +310,7 @@ def _connect(tensor_type: type, wrap: Callable[[Any], Any]) -> None:
 
 
 # ------------------------------------------------- inputs that differ in type, device or dtype
-def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) -> list | None:
+def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any] | None:
     r"""Inputs of one device and one dtype, or None if they already are fit for ``cls``.
 
     PyTorch's rules, except that two *arrays* of different floating dtypes are an error: no
@@ -351,7 +357,7 @@ def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) 
     return values if changed else None
 
 
-def _to_float(inputs: Sequence[Any], arrays: Sequence[Any]) -> list:
+def _to_float(inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
     r"""Integer and boolean inputs as floats of the default dtype."""
     dtype = get_default_dtype()
     return [

@@ -10,6 +10,7 @@ The array module is chosen per array, never globally, so CPU and CUDA tensors li
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from types import ModuleType
 from typing import Any
 
@@ -119,8 +120,7 @@ class Device:
 
     def __init__(self, name: str | Device) -> None:
         if isinstance(name, Device):
-            self.type, self.index = name.type, name.index
-            return
+            name = str(name)
         if not isinstance(name, str):
             raise TypeError(f"device: expected a string such as 'cpu' or 'cuda:0', got {name!r}")
         kind, _, index = name.partition(":")
@@ -269,7 +269,7 @@ class Generator:
     def __init__(self, seed: int | None = None) -> None:
         self._seed = 0
         self._generator = np.random.Generator(np.random.PCG64(0))
-        self.manual_seed(int(np.random.SeedSequence().entropy) % 2**63 if seed is None else seed)
+        self.manual_seed(secrets.randbits(63) if seed is None else seed)
 
     def manual_seed(self, seed: int) -> Generator:
         r"""Start the stream again from ``seed`` (a non-negative integer)."""

@@ -48,7 +48,8 @@ def _own(g: Any) -> Any:
         if base is None:
             return g
         # A view of an array that only this view holds, and as large (not a broadcast view).
-        if base is not g and is_array(base) and sys.getrefcount(base) <= 3 and base.size == g.size:
+        only_view = sys.getrefcount(base) <= 3 + _REFERENCES_OF_CALL
+        if base is not g and is_array(base) and only_view and base.size == g.size:
             return g
     return g.copy()
 
@@ -110,10 +111,10 @@ class _Locally(Function):
     is_view = True
     converts = False
 
-    def forward(self, x, *others):
+    def forward(self, x: Any, *others: Any) -> Any:
         return x
 
-    def backward(self, g, others):
+    def backward(self, g: Any, others: Any) -> Any:
         return (g, *[o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])])
 
 
@@ -160,10 +161,10 @@ def _walk(
     leaves: dict[int, tuple[Tensor, _Pending]] = {}
     caught: dict[int, Any] = {}
     heap: list[tuple[int, Function]] = []
-    useful = None if wanted is None else _useful(roots, wanted)
+    useful: set[Any] = set() if wanted is None else _useful(roots, wanted)
 
     def leads(edge: tuple[Any, int]) -> bool:  # to a wanted place
-        return (id(edge[0]), edge[1]) in wanted or edge[0] in useful
+        return wanted is not None and ((id(edge[0]), edge[1]) in wanted or edge[0] in useful)
 
     def send(edge: tuple[Any, int], g: Any) -> None:
         target, index = edge
@@ -204,7 +205,7 @@ def _walk(
             if node not in useful:
                 continue
         edges, needs = node._edges, node.needs_input_grad
-        if useful is not None:
+        if wanted is not None:
             node.needs_input_grad = tuple([e is not None and leads(e) for e in edges])
         try:
             results = _call_rule(node, grads, create_graph)
@@ -405,10 +406,10 @@ def grad(
         place.append(wanted.setdefault(key, len(wanted)))
     with set_grad_enabled(create_graph):
         leaves, caught = _walk(outputs, seeds, retain, create_graph, wanted)
-        for key, (tensor, entry) in leaves.items():
-            if (key, 0) in wanted:
+        for leaf_id, (tensor, entry) in leaves.items():
+            if (leaf_id, 0) in wanted:
                 g = entry.grads[0]
-                caught[wanted[key, 0]] = _run_hooks(tensor._hooks, g) if tensor._hooks else g
+                caught[wanted[leaf_id, 0]] = _run_hooks(tensor._hooks, g) if tensor._hooks else g
     del seeds, leaves
     results: list[Tensor | None] = []
     used: set[int] = set()

@@ -103,7 +103,7 @@ class Einsum(Function):
 
     def backward(self, g, operands):
         sizes = {c: n for s, shape in zip(self.inputs, self.shapes) for c, n in zip(s, shape)}
-        grads = []
+        grads: list[Any] = []
         for i, letters in enumerate(self.inputs):
             if not self.needs_input_grad[i]:
                 grads.append(None)

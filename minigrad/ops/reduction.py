@@ -44,6 +44,8 @@ def _keep_shape(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, ...]:
 
 
 class _Reduction(Function):
+    shape: tuple[int, ...]  # of the input, set by forward
+
     def __init__(self, axes: tuple[int, ...], keepdim: bool) -> None:
         self.axes, self.keepdim = axes, keepdim
 
