@@ -183,8 +183,8 @@ def avg_pool2d(
 
     >>> import minigrad as mg
     >>> mg.avg_pool2d(mg.arange(16.0).reshape(1, 1, 4, 4), 2)
-    tensor([[[[ 2.5000,  4.5000],
-              [10.5000, 12.5000]]]])
+    tensor([[[[ 2.5,  4.5],
+              [10.5, 12.5]]]])
     """
     return _avg_pool(
         "avg_pool2d",
@@ -211,7 +211,7 @@ def avg_pool1d(
 
     >>> import minigrad as mg
     >>> mg.avg_pool1d(mg.tensor([[[3.0, 1.0, 2.0]]]), 2, stride=1)
-    tensor([[[2.0000, 1.5000]]])
+    tensor([[[2. , 1.5]]])
     """
     return _avg_pool(
         "avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None
