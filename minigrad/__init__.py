@@ -2,7 +2,7 @@ r"""minigrad: deep learning from scratch on NumPy and CuPy, with PyTorch's names
 
 >>> import minigrad as mg
 >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
->>> (x ** 2).sum().backward()
+>>> (x**2).sum().backward()
 >>> x.grad
 tensor([2., 4., 6.])
 

@@ -80,13 +80,16 @@ class Function:
     >>> import minigrad as mg
     >>> class Cube(mg.autograd.Function):
     ...     r"y = x^3,  dy/dx = 3 x^2."
+    ...
     ...     def forward(self, x):
     ...         return x * x * x
+    ...
     ...     def backward(self, g, x):
     ...         return g * 3 * x * x
     >>> x = mg.tensor([2.0], requires_grad=True)
     >>> (dy,) = mg.autograd.grad(Cube.apply(x).sum(), x, create_graph=True)
-    >>> dy.sum().backward(); dy.item(), x.grad.item()   # 3 x^2 and 6 x
+    >>> dy.sum().backward()
+    ... dy.item(), x.grad.item()  # 3 x^2 and 6 x
     (12.0, 12.0)
     """
 

@@ -261,7 +261,10 @@ class Generator:
     A thin owner of ``numpy.random.Generator(PCG64)`` (the ``numpy`` property) whose state is plain
     JSON, so that a checkpoint can hold it.
 
-    >>> g = Generator(0); state = g.get_state(); a = g.numpy.random(); g.set_state(state)
+    >>> g = Generator(0)
+    ... state = g.get_state()
+    ... a = g.numpy.random()
+    ... g.set_state(state)
     >>> g.numpy.random() == a
     True
     """
@@ -316,5 +319,3 @@ def manual_seed(seed: int) -> Generator:
     >>> g = manual_seed(0)
     """
     return _default_generator.manual_seed(seed)
-
-

@@ -48,9 +48,7 @@ def _finish(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     return Tensor(array, requires_grad)
 
 
-def tensor(
-    data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     r"""A tensor with a *copy* of ``data``: numbers, nested lists, an array or a tensor.
 
     Python floats get the default dtype (float32), integers int64; arrays keep theirs.
@@ -98,9 +96,7 @@ def full(
     return _finish(xp.full(_shape((size,)), fill_value, dtype), None, device, requires_grad)
 
 
-def zeros(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     r"""Zeros of shape ``size``, given as ``zeros(2, 3)`` or ``zeros((2, 3))``."""
     dtype = backend.get_default_dtype() if dtype is None else dtype
     xp = np if device is None else backend.module_of_device(device)
@@ -112,9 +108,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
     return full(_shape(size), 1, dtype or backend.get_default_dtype(), device, requires_grad)
 
 
-def empty(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     r"""Uninitialised memory of shape ``size``."""
     dtype = backend.get_default_dtype() if dtype is None else dtype
     xp = np if device is None else backend.module_of_device(device)

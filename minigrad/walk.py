@@ -115,7 +115,10 @@ class _Locally(Function):
         return x
 
     def backward(self, g: Any, others: Any) -> Any:
-        return (g, *[o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])])
+        return (
+            g,
+            *[o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])],
+        )
 
 
 def _depend(results: tuple[Any, ...], saved: Sequence[Any]) -> tuple[Any, ...]:
@@ -128,7 +131,9 @@ def _depend(results: tuple[Any, ...], saved: Sequence[Any]) -> tuple[Any, ...]:
         read += [t for t in parts if isinstance(t, tape._Tensor) and t._requires_grad]
     if not read:
         return results
-    return tuple([g if g is None or g._requires_grad else _Locally.apply(g, *read) for g in results])
+    return tuple(
+        [g if g is None or g._requires_grad else _Locally.apply(g, *read) for g in results]
+    )
 
 
 def _call_rule(node: Function, grads: list[Any], create_graph: bool) -> tuple[Any, ...]:
@@ -248,9 +253,7 @@ def _useful(roots: Sequence[Tensor], wanted: dict[tuple[int, int], int]) -> set[
         node, returning = stack.pop()
         if returning:
             for edge in node._edges:
-                if edge is not None and (
-                    (id(edge[0]), edge[1]) in wanted or edge[0] in useful
-                ):
+                if edge is not None and ((id(edge[0]), edge[1]) in wanted or edge[0] in useful):
                     useful.add(node)
                     break
         elif node not in seen:
@@ -314,7 +317,9 @@ def _seeds(
             raise TypeError(
                 f"{name}: expected a gradient of dtype {output.dtype}, got {array.dtype}"
             )
-        seeds.append((g if isinstance(g, tape._Tensor) else tape._wrap(g)) if create_graph else array)
+        seeds.append(
+            (g if isinstance(g, tape._Tensor) else tape._wrap(g)) if create_graph else array
+        )
     return seeds
 
 
@@ -381,14 +386,16 @@ def grad(
 
     >>> import minigrad as mg
     >>> x = mg.tensor([3.0], requires_grad=True)
-    >>> (dy,) = mg.autograd.grad((x ** 3).sum(), x, create_graph=True)   # 3 x^2
-    >>> (d2y,) = mg.autograd.grad(dy.sum(), x)                            # 6 x
+    >>> (dy,) = mg.autograd.grad((x**3).sum(), x, create_graph=True)  # 3 x^2
+    >>> (d2y,) = mg.autograd.grad(dy.sum(), x)  # 6 x
     >>> dy.item(), d2y.item()
     (27.0, 18.0)
     """
     outputs = [outputs] if isinstance(outputs, tape._Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, tape._Tensor) else list(inputs)
-    if grad_outputs is not None and (isinstance(grad_outputs, tape._Tensor) or is_array(grad_outputs)):
+    if grad_outputs is not None and (
+        isinstance(grad_outputs, tape._Tensor) or is_array(grad_outputs)
+    ):
         grad_outputs = [grad_outputs]
     for i, x in enumerate(inputs):
         if not isinstance(x, tape._Tensor):

@@ -1,7 +1,7 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
-A file a family: elementwise, activation, comparison, reduction, shape, indexing, linalg, conv,
-pool, normalization, loss, random.
+A file a family: elementwise, transcendental, activation, comparison, reduction, shape, indexing,
+linalg, conv, pool, normalization, loss, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -21,6 +21,7 @@ from . import (
     random,
     reduction,
     shape,
+    transcendental,
 )
 from .activation import *  # noqa: F403
 from .comparison import *  # noqa: F403
@@ -34,6 +35,7 @@ from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .transcendental import *  # noqa: F403
 
 __all__ = [
     *activation.__all__,
@@ -48,4 +50,5 @@ __all__ = [
     *random.__all__,
     *reduction.__all__,
     *shape.__all__,
+    *transcendental.__all__,
 ]

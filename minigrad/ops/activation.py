@@ -11,7 +11,8 @@ from typing import Any
 from ..kernels import special
 from ._base import get_array_module
 from .comparison import gt, logical_and, lt
-from .elementwise import Clamp, _Elementwise, _Real, erf, neg, tanh, where
+from .elementwise import Clamp, Elementwise, RealFunction, neg, where
+from .transcendental import erf, tanh
 
 __all__ = [
     "elu", "gelu", "hardtanh", "leaky_relu", "logsigmoid", "relu", "relu6", "selu", "sigmoid",
@@ -26,7 +27,7 @@ class HardTanh(Clamp):
         return where(logical_and(gt(x, self.low), lt(x, self.high)), g, 0.0)
 
 
-class Relu(_Elementwise):
+class Relu(Elementwise):
     r"""y = max(x, 0);  x̄ = ȳ where y > 0, else 0."""
 
     def forward(self, x):
@@ -36,7 +37,7 @@ class Relu(_Elementwise):
         return g * (out > 0)
 
 
-class LeakyRelu(_Elementwise):
+class LeakyRelu(Elementwise):
     r"""y = x where x > 0, else a x;  x̄ = ȳ or a ȳ."""
 
     def __init__(self, slope: float) -> None:
@@ -49,7 +50,7 @@ class LeakyRelu(_Elementwise):
         return where(gt(x, 0), g, g * self.slope)
 
 
-class Elu(_Elementwise):
+class Elu(Elementwise):
     r"""y = s x where x > 0, else s α (e^x - 1);  x̄ = s ȳ, or ȳ (y + s α)."""
 
     to_float = True
@@ -66,7 +67,7 @@ class Elu(_Elementwise):
         return where(gt(x, 0), g * self.scale, g * (out + self.alpha * self.scale))
 
 
-class Sigmoid(_Real):
+class Sigmoid(RealFunction):
     r"""y = 1 / (1 + e^-x) = (1 + tanh(x/2)) / 2, which cannot overflow;  x̄ = ȳ y (1 - y)."""
 
     def forward(self, x):
@@ -76,7 +77,7 @@ class Sigmoid(_Real):
         return g * (out * (1 - out))
 
 
-class Softplus(_Real):
+class Softplus(RealFunction):
     r"""y = ln(1 + e^(βx)) / β, without overflow;  x̄ = ȳ σ(βx)."""
 
     def __init__(self, beta: float, threshold: float) -> None:

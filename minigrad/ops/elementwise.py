@@ -1,36 +1,35 @@
-r"""Elementwise ops: arithmetic, functions of one real variable, selection, rounding, copies.
+r"""Elementwise ops: arithmetic, powers, selection, rounding, copies.
 
 Belongs here: ops whose output at one place depends on the inputs at that place alone.
-Activations and comparisons have files of their own.
+Exponentials and angles (``transcendental.py``), activations and comparisons have files of
+their own.
 Inputs broadcast; the engine sums gradients back, so no rule mentions it. In the formulas
 :math:`\bar y` is the gradient of the loss by the output, ``g`` in the code.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from ..kernels import special
 from ._base import Function, get_array_module, is_tensor, raw, run
 from .comparison import eq, ge, gt, le, logical_and, lt
 
 __all__ = [
-    "abs", "acos", "add", "asin", "atan", "cast", "ceil", "clamp", "clip", "clone",
-    "contiguous", "cos", "cosh", "div", "erf", "exp", "expm1", "floor", "floor_divide", "log",
-    "log10", "log1p", "log2", "maximum", "minimum", "move", "mul", "neg", "pow", "reciprocal",
-    "remainder", "round", "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "sub", "tan",
-    "tanh", "true_divide", "trunc", "where",
+    "abs", "add", "cast", "ceil", "clamp", "clip", "clone", "contiguous", "div", "floor",
+    "floor_divide", "maximum", "minimum", "move", "mul", "neg", "reciprocal",
+    "remainder", "round", "sign", "square", "sub", "true_divide", "trunc", "where",
 ]  # fmt: skip
 
 
-class _Elementwise(Function):
+class Elementwise(Function):
+    r"""An op whose inputs broadcast."""
+
     broadcasts = True
 
 
-class _Real(Function):
+class RealFunction(Function):
     r"""A function of one real variable: integers become floats first."""
 
     broadcasts = True
@@ -38,7 +37,7 @@ class _Real(Function):
 
 
 # ----------------------------------------------------------------------------------- arithmetic
-class Add(_Elementwise):
+class Add(Elementwise):
     r"""z = x + y;  x̄ = z̄, ȳ = z̄."""
 
     def forward(self, x, y):
@@ -48,7 +47,7 @@ class Add(_Elementwise):
         return g, g
 
 
-class Sub(_Elementwise):
+class Sub(Elementwise):
     r"""z = x - y;  x̄ = z̄, ȳ = -z̄."""
 
     def forward(self, x, y):
@@ -58,7 +57,7 @@ class Sub(_Elementwise):
         return g, -g if self.needs_input_grad[1] else None
 
 
-class Mul(_Elementwise):
+class Mul(Elementwise):
     r"""z = x y;  x̄ = z̄ y, ȳ = z̄ x."""
 
     def forward(self, x, y):
@@ -69,7 +68,7 @@ class Mul(_Elementwise):
         return g * y if need_x else None, g * x if need_y else None
 
 
-class Div(_Elementwise):
+class Div(Elementwise):
     r"""z = x / y;  x̄ = z̄ / y, ȳ = -z̄ z / y."""
 
     to_float = True
@@ -82,34 +81,7 @@ class Div(_Elementwise):
         return g_over_y, -g_over_y * out if self.needs_input_grad[1] else None
 
 
-class Pow(_Elementwise):
-    r"""z = x^y;  x̄ = z̄ y x^(y-1), ȳ = z̄ z ln x.
-
-    At x = 0 the exponent's gradient is 0 for y >= 0, its limit, instead of 0 · (-inf).
-    """
-
-    def forward(self, x, y):
-        if isinstance(y, int) and y < 0:  # NumPy refuses negative powers of integers
-            y = float(y)
-        return x**y
-
-    def backward(self, g, x, y, out):
-        need_x, need_y = self.needs_input_grad
-        gx = gy = None
-        if need_x:
-            if isinstance(y, (int, float)):
-                gx = g * y * x ** (y - 1) if y else g * 0
-            else:  # where y = 0 the derivative is 0, also at x = 0
-                gx = where(eq(y, 0), 0.0, g * y * pow(x, where(eq(y, 0), 1.0, y - 1)))
-        if need_y:
-            if isinstance(x, (int, float)):
-                gy = g * out * math.log(x) if x else g * 0
-            else:
-                gy = g * out * log(where(eq(x, 0), 1.0, x))
-        return gx, gy
-
-
-class Neg(_Elementwise):
+class Neg(Elementwise):
     r"""y = -x;  x̄ = -ȳ."""
 
     def forward(self, x):
@@ -119,7 +91,7 @@ class Neg(_Elementwise):
         return -g
 
 
-class Abs(_Elementwise):
+class Abs(Elementwise):
     r"""y = |x|;  x̄ = ȳ sign(x), 0 at 0."""
 
     def forward(self, x):
@@ -129,7 +101,7 @@ class Abs(_Elementwise):
         return g * sign(x)
 
 
-class Square(_Elementwise):
+class Square(Elementwise):
     r"""y = x²;  x̄ = 2 x ȳ."""
 
     def forward(self, x):
@@ -139,7 +111,7 @@ class Square(_Elementwise):
         return g * (2 * x)
 
 
-class Reciprocal(_Real):
+class Reciprocal(RealFunction):
     r"""y = 1/x;  x̄ = -ȳ y²."""
 
     def forward(self, x):
@@ -149,7 +121,7 @@ class Reciprocal(_Real):
         return -g * out * out
 
 
-class Maximum(_Elementwise):
+class Maximum(Elementwise):
     r"""z = max(x, y); the gradient goes to the larger, half to each where they are equal."""
 
     def forward(self, x, y):
@@ -159,7 +131,7 @@ class Maximum(_Elementwise):
         return _share(g, gt(x, y), eq(x, y)), _share(g, lt(x, y), eq(x, y))
 
 
-class Minimum(_Elementwise):
+class Minimum(Elementwise):
     r"""z = min(x, y); the gradient goes to the smaller, half to each where they are equal."""
 
     def forward(self, x, y):
@@ -173,7 +145,7 @@ def _share(g: Any, mine: Any, tie: Any) -> Any:
     return where(mine, g, where(tie, g * 0.5, 0.0))
 
 
-class Remainder(_Elementwise):
+class Remainder(Elementwise):
     r"""z = x - y floor(x / y), of the sign of y;  x̄ = z̄, ȳ = -z̄ floor(x / y)."""
 
     def forward(self, x, y):
@@ -181,168 +153,6 @@ class Remainder(_Elementwise):
 
     def backward(self, g, x, y):
         return g, -g * floor(x / y) if self.needs_input_grad[1] else None
-
-
-# ------------------------------------------------------------------------ exponential, logarithm
-class Exp(_Real):
-    r"""y = e^x;  x̄ = ȳ y."""
-
-    def forward(self, x):
-        return get_array_module(x).exp(x)
-
-    def backward(self, g, out):
-        return g * out
-
-
-class Expm1(_Real):
-    r"""y = e^x - 1, accurate near 0;  x̄ = ȳ (y + 1)."""
-
-    def forward(self, x):
-        return get_array_module(x).expm1(x)
-
-    def backward(self, g, out):
-        return g * (out + 1)
-
-
-class Log(_Real):
-    r"""y = ln x;  x̄ = ȳ / x."""
-
-    def forward(self, x):
-        return get_array_module(x).log(x)
-
-    def backward(self, g, x):
-        return g / x
-
-
-class Log1p(_Real):
-    r"""y = ln(1 + x), accurate near 0;  x̄ = ȳ / (1 + x)."""
-
-    def forward(self, x):
-        return get_array_module(x).log1p(x)
-
-    def backward(self, g, x):
-        return g / (1 + x)
-
-
-class Sqrt(_Real):
-    r"""y = √x;  x̄ = ȳ / (2 y)."""
-
-    def forward(self, x):
-        return get_array_module(x).sqrt(x)
-
-    def backward(self, g, out):
-        return g / (2 * out)
-
-
-class Rsqrt(_Real):
-    r"""y = 1/√x;  x̄ = -ȳ y³ / 2."""
-
-    def forward(self, x):
-        return 1 / get_array_module(x).sqrt(x)
-
-    def backward(self, g, out):
-        return g * (-0.5) * (out * out * out)
-
-
-# -------------------------------------------------------------------------------- trigonometry
-class Sin(_Real):
-    r"""y = sin x;  x̄ = ȳ cos x."""
-
-    def forward(self, x):
-        return get_array_module(x).sin(x)
-
-    def backward(self, g, x):
-        return g * cos(x)
-
-
-class Cos(_Real):
-    r"""y = cos x;  x̄ = -ȳ sin x."""
-
-    def forward(self, x):
-        return get_array_module(x).cos(x)
-
-    def backward(self, g, x):
-        return -g * sin(x)
-
-
-class Tan(_Real):
-    r"""y = tan x;  x̄ = ȳ (1 + y²)."""
-
-    def forward(self, x):
-        return get_array_module(x).tan(x)
-
-    def backward(self, g, out):
-        return g * (1 + out * out)
-
-
-class Asin(_Real):
-    r"""y = arcsin x;  x̄ = ȳ / √(1 - x²)."""
-
-    def forward(self, x):
-        return get_array_module(x).arcsin(x)
-
-    def backward(self, g, x):
-        return g / sqrt(1 - x * x)
-
-
-class Acos(_Real):
-    r"""y = arccos x;  x̄ = -ȳ / √(1 - x²)."""
-
-    def forward(self, x):
-        return get_array_module(x).arccos(x)
-
-    def backward(self, g, x):
-        return -g / sqrt(1 - x * x)
-
-
-class Atan(_Real):
-    r"""y = arctan x;  x̄ = ȳ / (1 + x²)."""
-
-    def forward(self, x):
-        return get_array_module(x).arctan(x)
-
-    def backward(self, g, x):
-        return g / (1 + x * x)
-
-
-class Sinh(_Real):
-    r"""y = sinh x;  x̄ = ȳ cosh x."""
-
-    def forward(self, x):
-        return get_array_module(x).sinh(x)
-
-    def backward(self, g, x):
-        return g * cosh(x)
-
-
-class Cosh(_Real):
-    r"""y = cosh x;  x̄ = ȳ sinh x."""
-
-    def forward(self, x):
-        return get_array_module(x).cosh(x)
-
-    def backward(self, g, x):
-        return g * sinh(x)
-
-
-class Tanh(_Real):
-    r"""y = tanh x;  x̄ = ȳ (1 - y²)."""
-
-    def forward(self, x):
-        return get_array_module(x).tanh(x)
-
-    def backward(self, g, out):
-        return g * (1 - out * out)
-
-
-class Erf(_Real):
-    r"""y = 2/√π ∫₀ˣ e^(-t²) dt;  x̄ = ȳ 2/√π e^(-x²)."""
-
-    def forward(self, x):
-        return special.erf(x)
-
-    def backward(self, g, x):
-        return g * (2 / math.sqrt(math.pi)) * exp(-(x * x))
 
 
 # --------------------------------------------------------------- selection, clipping and rounding
@@ -362,7 +172,7 @@ class Where(Function):
         return None, gx, gy
 
 
-class Clamp(_Elementwise):
+class Clamp(Elementwise):
     r"""y = min(max(x, low), high) for numbers low, high;  x̄ = ȳ where low <= x <= high, else 0."""
 
     def __init__(self, low: float | None, high: float | None) -> None:
@@ -381,7 +191,7 @@ class Clamp(_Elementwise):
         return where(inside, g, 0.0)
 
 
-class _Step(_Real):
+class _Step(RealFunction):
     r"""A piecewise constant function: its gradient is 0 wherever it has one."""
 
     to_float = False
@@ -426,7 +236,7 @@ class Trunc(_Step):
 
 
 # ------------------------------------------------------------------------------- copies and moves
-class Clone(_Elementwise):
+class Clone(Elementwise):
     r"""A copy;  x̄ = ȳ."""
 
     def forward(self, x):
@@ -436,7 +246,7 @@ class Clone(_Elementwise):
         return g
 
 
-class Contiguous(_Elementwise):
+class Contiguous(Elementwise):
     r"""The same values in row-major memory;  x̄ = ȳ."""
 
     def forward(self, x):
@@ -500,34 +310,6 @@ def div(input: Any, other: Any) -> Any:
 true_divide = div
 
 
-def pow(input: Any, exponent: Any) -> Any:
-    r"""``input ** exponent``, with broadcasting. Small integer powers are products.
-
-    >>> import minigrad as mg
-    >>> mg.pow(mg.tensor([1.0, 2.0, 3.0]), 2)
-    tensor([1., 4., 9.])
-    """
-    if type(exponent) in (int, float) and exponent == 2 and not isinstance(input, (int, float)):
-        return Square.apply(input)
-    if (
-        type(exponent) is float
-        and is_tensor(input)
-        and input.dtype.kind != "f"
-        or isinstance(exponent, int)
-        and exponent < 0
-        and is_tensor(input)
-        and input.dtype.kind != "f"
-    ):
-        input = Cast.apply(input, dtype=_default())
-    return Pow.apply(input, exponent)
-
-
-def _default() -> Any:
-    from ..backend import get_default_dtype
-
-    return get_default_dtype()
-
-
 def neg(input: Any) -> Any:
     r"""``-input``."""
     return Neg.apply(input)
@@ -566,96 +348,6 @@ def remainder(input: Any, other: Any) -> Any:
 def floor_divide(input: Any, other: Any) -> Any:
     r"""``floor(input / other)``; no gradient."""
     return run(lambda x, y: x // y, input, other)
-
-
-def exp(input: Any) -> Any:
-    r""":math:`e^x`."""
-    return Exp.apply(input)
-
-
-def expm1(input: Any) -> Any:
-    r""":math:`e^x - 1`, accurate near 0."""
-    return Expm1.apply(input)
-
-
-def log(input: Any) -> Any:
-    r"""The natural logarithm."""
-    return Log.apply(input)
-
-
-def log1p(input: Any) -> Any:
-    r""":math:`\ln(1 + x)`, accurate near 0."""
-    return Log1p.apply(input)
-
-
-def log2(input: Any) -> Any:
-    r"""The logarithm to base 2."""
-    return log(input) * (1 / math.log(2))
-
-
-def log10(input: Any) -> Any:
-    r"""The logarithm to base 10."""
-    return log(input) * (1 / math.log(10))
-
-
-def sqrt(input: Any) -> Any:
-    r"""The square root."""
-    return Sqrt.apply(input)
-
-
-def rsqrt(input: Any) -> Any:
-    r""":math:`1/\sqrt{x}`."""
-    return Rsqrt.apply(input)
-
-
-def sin(input: Any) -> Any:
-    r"""The sine of an angle in radians."""
-    return Sin.apply(input)
-
-
-def cos(input: Any) -> Any:
-    r"""The cosine of an angle in radians."""
-    return Cos.apply(input)
-
-
-def tan(input: Any) -> Any:
-    r"""The tangent of an angle in radians."""
-    return Tan.apply(input)
-
-
-def asin(input: Any) -> Any:
-    r"""The angle in [-π/2, π/2] whose sine is ``input``."""
-    return Asin.apply(input)
-
-
-def acos(input: Any) -> Any:
-    r"""The angle in [0, π] whose cosine is ``input``."""
-    return Acos.apply(input)
-
-
-def atan(input: Any) -> Any:
-    r"""The angle in [-π/2, π/2] whose tangent is ``input``."""
-    return Atan.apply(input)
-
-
-def sinh(input: Any) -> Any:
-    r"""The hyperbolic sine."""
-    return Sinh.apply(input)
-
-
-def cosh(input: Any) -> Any:
-    r"""The hyperbolic cosine."""
-    return Cosh.apply(input)
-
-
-def tanh(input: Any) -> Any:
-    r"""The hyperbolic tangent."""
-    return Tanh.apply(input)
-
-
-def erf(input: Any) -> Any:
-    r"""The error function :math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt`."""
-    return Erf.apply(input)
 
 
 def sign(input: Any) -> Any:

@@ -65,7 +65,9 @@ def raw_index(index: Any, array: Any) -> Any:
         if is_array(part) and not isinstance(part, np.generic):
             if part.dtype.kind not in "iub":
                 if part.size:
-                    raise IndexError(f"getitem: expected integer or boolean index, got {part.dtype}")
+                    raise IndexError(
+                        f"getitem: expected integer or boolean index, got {part.dtype}"
+                    )
                 part = part.astype(np.int64)
             if get_array_module(part) is not xp:
                 part = xp.asarray(part)  # an index list from the host is moved, data never is
@@ -188,7 +190,8 @@ def getitem(input: Any, index: Any) -> Any:
 
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    >>> x[mg.tensor([0, 0, 2])].sum().backward(); x.grad     # 0 was selected twice
+    >>> x[mg.tensor([0, 0, 2])].sum().backward()
+    ... x.grad  # 0 was selected twice
     tensor([2., 0., 1.])
     """
     if not is_tensor(input):
@@ -241,10 +244,12 @@ def take_along_dim(input: Any, indices: Any, dim: int) -> Any:
         raise ValueError(f"take_along_dim: expected {len(shape)} axes, got {tuple(index.shape)}")
     if not shape:
         return gather(input, 0, index)
-    common = list(np.broadcast_shapes(
-        [n for i, n in enumerate(shape) if i != axis],
-        [n for i, n in enumerate(index.shape) if i != axis],
-    ))
+    common = list(
+        np.broadcast_shapes(
+            [n for i, n in enumerate(shape) if i != axis],
+            [n for i, n in enumerate(index.shape) if i != axis],
+        )
+    )
     index = broadcast_to(index, common[:axis] + [index.shape[axis]] + common[axis:])
     input = broadcast_to(input, common[:axis] + [shape[axis]] + common[axis:])
     return gather(input, axis, index)

@@ -263,5 +263,3 @@ def _expand_ellipsis(
         raise ValueError("einsum: '...' must stand for the same number of axes in every operand")
     letters = "".join(free[: counts.pop()])
     return [s.replace("...", letters) for s in inputs], output.replace("...", letters)
-
-

@@ -15,10 +15,11 @@ import numpy as np
 from ._base import Function, get_array_module, is_tensor, raw, shape_of
 from .activation import sigmoid, softplus
 from .elementwise import abs as abs_
-from .elementwise import clamp, exp, log, square, where
+from .elementwise import clamp, square, where
 from .indexing import _check_range, _index_array, gather
 from .reduction import log_softmax, mean, softmax, sum
 from .shape import movedim, reshape, unsqueeze
+from .transcendental import exp, log
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss",
@@ -97,7 +98,7 @@ def cross_entropy(
         IndexError: a class outside [0, C) other than ``ignore_index``.
 
     >>> import minigrad as mg
-    >>> mg.cross_entropy(mg.zeros(2, 10), mg.tensor([3, 7])).item()   # ln 10
+    >>> mg.cross_entropy(mg.zeros(2, 10), mg.tensor([3, 7])).item()  # ln 10
     2.3025851249694824
     """
     name = "cross_entropy"

@@ -10,11 +10,11 @@ import math
 from typing import Any
 
 from ._base import Function, get_array_module, is_tensor, raw, shape_of
-from .elementwise import rsqrt
 from .linalg import _ones
 from .reduction import mean as mean_
 from .reduction import sum as sum_
 from .shape import reshape
+from .transcendental import rsqrt
 
 __all__ = ["batch_norm"]
 
@@ -133,7 +133,9 @@ def batch_norm(
         ("bias", bias),
     ):
         if t is not None and shape_of(t) != (channels,):
-            raise ValueError(f"batch_norm: expected {name} of shape ({channels},), got {shape_of(t)}")
+            raise ValueError(
+                f"batch_norm: expected {name} of shape ({channels},), got {shape_of(t)}"
+            )
     if not training and (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: expected both running statistics, or neither")
     if training or running_mean is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend import Generator, default_generator, device_of, to_device
 from ._base import Function, raw, shape_of
-from .elementwise import exp
+from .transcendental import exp
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "gaussian_sample"]
 
@@ -101,6 +101,8 @@ def gaussian_sample(mean: Any, log_var: Any, generator: Generator | None = None)
     rng = (default_generator() if generator is None else generator).numpy
     array = raw(mean)
     dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float32)
-    noise = np.asarray(rng.standard_normal(array.shape, dtype=dtype)).astype(array.dtype, copy=False)
+    noise = np.asarray(rng.standard_normal(array.shape, dtype=dtype)).astype(
+        array.dtype, copy=False
+    )
     noise = to_device(noise, device_of(array))
     return mean + exp(log_var * 0.5) * noise

@@ -23,8 +23,9 @@ from ._base import (
     shape_of,
 )
 from .elementwise import abs as abs_
-from .elementwise import exp, log, square, where
+from .elementwise import square, where
 from .shape import broadcast_to, flip, reshape
+from .transcendental import exp, log
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax",

@@ -428,8 +428,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
             raise ValueError(f"pad: {mode} widths {(a, b)} do not fit an axis of length {n}")
         if a or b:
             index = np.arange(-a, n + b)
-            index = np.clip(index, 0, n - 1) if mode == "replicate" else (n - 1) - np.abs(
-                (n - 1) - np.abs(index)
+            index = (
+                np.clip(index, 0, n - 1)
+                if mode == "replicate"
+                else (n - 1) - np.abs((n - 1) - np.abs(index))
             )
             array = raw(input)
             input = index_select(input, axis, get_array_module(array).asarray(index))
@@ -510,4 +512,3 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     i = np.arange(n)
     xp = get_array_module(raw(input))
     return moved[(Ellipsis, xp.asarray(i + max(-offset, 0)), xp.asarray(i + max(offset, 0)))]
-
