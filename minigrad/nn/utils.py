@@ -65,7 +65,7 @@ def clip_grad_norm_(
         if norm_type == 2.0:
             part = xp.dot(flat, flat)
         elif norm_type == math.inf:
-            part = xp.abs(flat).max(initial=0.0)
+            part = xp.abs(flat).max() if flat.size else xp.zeros((), flat.dtype)
         else:
             part = (xp.abs(flat) ** norm_type).sum()
         if total is None:
