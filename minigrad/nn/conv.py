@@ -11,23 +11,13 @@ from typing import Any
 
 from .. import ops
 from ..creation import empty
+from ..ops.conv import integers
 from ..tensor import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter
 
 __all__ = ["Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"]
-
-
-def _tuple(who: str, name: str, value: Any, n: int, lowest: int) -> tuple[int, ...]:
-    r"""``value``, an int or one for each axis, as a tuple of ``n`` ints."""
-    values = tuple(value) if isinstance(value, tuple | list) else (value,) * n
-    if len(values) != n or any(
-        isinstance(v, bool) or not isinstance(v, int) or v < lowest for v in values
-    ):
-        wanted = "an integer" if n == 1 else f"an integer or {n} of them"
-        raise ValueError(f"{who}: expected {wanted}, at least {lowest}, as {name}, got {value!r}")
-    return values
 
 
 class _Conv(Module):
@@ -64,12 +54,18 @@ class _Conv(Module):
                 )
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = _tuple(who, "kernel_size", kernel_size, n, 1)
-        self.stride = _tuple(who, "stride", stride, n, 1)
-        self.dilation = _tuple(who, "dilation", dilation, n, 1)
-        self.output_padding = _tuple(who, "output_padding", output_padding, n, 0)
+        self.kernel_size = integers(who, "kernel_size", kernel_size, n, 1)
+        self.stride = integers(who, "stride", stride, n, 1)
+        self.dilation = integers(who, "dilation", dilation, n, 1)
+        self.output_padding = integers(who, "output_padding", output_padding, n, 0)
         self.groups = groups
-        self.padding = self._read_padding(padding)
+        self.padding: Any = padding
+        if not isinstance(padding, str):
+            self.padding = integers(who, "padding", padding, n, 0)
+        elif self.transposed or padding not in ("same", "valid"):
+            raise ValueError(f"{who}: expected padding as integers, got {padding!r}")
+        elif padding == "same" and any(s != 1 for s in self.stride):
+            raise ValueError(f"{who}: padding='same' expected stride 1, got {self.stride}")
         if self.transposed:
             shape = (in_channels, out_channels // groups, *self.kernel_size)
         else:
@@ -80,33 +76,12 @@ class _Conv(Module):
         )
         self.reset_parameters()
 
-    def _read_padding(self, padding: Any) -> tuple[int, ...] | str:
-        r"""Padding as a tuple or "same"; ``_uneven`` is what "same" needs before the rest."""
-        who = type(self).__name__
-        self._uneven: tuple[int, ...] | None = None
-        if padding == "valid" and not self.transposed:
-            return (0,) * self.axes
-        if padding != "same" or self.transposed:
-            self._symmetric = _tuple(who, "padding", padding, self.axes, 0)
-            return self._symmetric
-        if any(s != 1 for s in self.stride):
-            raise ValueError(f"{who}: padding='same' expected stride 1, got {self.stride}")
-        total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size)]
-        self._symmetric = tuple([t // 2 for t in total])
-        if any(t % 2 for t in total):
-            # The odd one goes to the right and the bottom; pad() counts from the last axis.
-            self._uneven = tuple([x for t in reversed(total) for x in (0, t % 2)])
-        return "same"
-
     def reset_parameters(self) -> None:
         r"""Draw new initial values: uniform in :math:`\pm 1 / \sqrt{\text{fan}_{in}}`."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             fan_in = math.prod(self.weight.shape[1:])
             init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
-
-    def _padded(self, input: Tensor) -> Tensor:
-        return input if self._uneven is None else ops.pad(input, self._uneven)
 
     def extra_repr(self) -> str:
         n = self.axes
@@ -164,11 +139,11 @@ class Conv1d(_Forward):
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.conv1d(
-            self._padded(input),
+            input,
             self.weight,
             self.bias,
             self.stride,
-            self._symmetric,
+            self.padding,
             self.dilation,
             self.groups,
         )
@@ -201,11 +176,11 @@ class Conv2d(_Forward):
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.conv2d(
-            self._padded(input),
+            input,
             self.weight,
             self.bias,
             self.stride,
-            self._symmetric,
+            self.padding,
             self.dilation,
             self.groups,
         )
@@ -257,7 +232,7 @@ class ConvTranspose1d(_Transposed):
             self.weight,
             self.bias,
             self.stride,
-            self._symmetric,
+            self.padding,
             self.output_padding,
             self.groups,
             self.dilation,
@@ -285,7 +260,7 @@ class ConvTranspose2d(_Transposed):
             self.weight,
             self.bias,
             self.stride,
-            self._symmetric,
+            self.padding,
             self.output_padding,
             self.groups,
             self.dilation,

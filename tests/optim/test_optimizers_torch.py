@@ -67,9 +67,7 @@ def set_gradients(ours, theirs, rng, skip=()):
 
 def assert_close(ours, theirs, rtol, atol):
     for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(
-            p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=atol
-        )
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=atol)
 
 
 @pytest.mark.parametrize("name", OPTIONS)
