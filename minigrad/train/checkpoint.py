@@ -285,13 +285,13 @@ def load_checkpoint(path: PathLike, into: Mapping[str, Any] | None = None) -> di
             "it was written by a newer minigrad"
         )
     try:
-        states = _decode(json.loads(metadata["state"]), arrays)
+        states = dict(_decode(json.loads(metadata["state"]), arrays))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"load_checkpoint: {path}: its state cannot be read ({type(error).__name__}: {error})"
         ) from None
     restore(states, into or {}, str(path))
-    return dict(states)
+    return states
 
 
 def restore(states: Mapping[str, Any], into: Mapping[str, Any], source: str) -> None:

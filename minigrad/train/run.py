@@ -33,6 +33,7 @@ import math
 import os
 import re
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,6 +154,7 @@ class Run:
         write_atomically(config_file, (json.dumps(record, indent=2) + "\n").encode())
         # The log of a resumed run is cut to the checkpoint's length in restore.
         self._log = open(self.folder / LOG, "r+b" if self._resuming else "wb")
+        weakref.finalize(self, self._log.close)  # of a run that an error ended
 
     # -------------------------------------------------------------------------- what is kept
     def track(self, **objects: Any) -> None:
@@ -357,8 +359,10 @@ class Run:
     def finish(self, model: Any = None, **metrics: Any) -> Result:
         r"""End the run: write the final weights and ``result.json``, and return the result."""
         values = {name: _number(value) for name, value in metrics.items()}
+        parameters = None
         if model is not None:
             save_safetensors(self.folder / WEIGHTS, model.state_dict())
+            parameters = sum(p.numel() for p in model.parameters())
         self._log.close()
         record = {
             "model": self.name,
@@ -367,6 +371,7 @@ class Run:
             "quick": self.config.quick,
             "epochs": self.epoch,
             "steps": self.step,
+            "parameters": parameters,
             "metrics": values,
             "seconds": round(self.seconds, 1),
             "hardware": hardware(self.device),
