@@ -89,7 +89,7 @@ class Function:
     >>> x = mg.tensor([2.0], requires_grad=True)
     >>> (dy,) = mg.autograd.grad(Cube.apply(x).sum(), x, create_graph=True)
     >>> dy.sum().backward()
-    ... dy.item(), x.grad.item()  # 3 x^2 and 6 x
+    >>> dy.item(), x.grad.item()  # 3 x^2 and 6 x
     (12.0, 12.0)
     """
 

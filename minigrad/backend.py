@@ -262,9 +262,9 @@ class Generator:
     JSON, so that a checkpoint can hold it.
 
     >>> g = Generator(0)
-    ... state = g.get_state()
-    ... a = g.numpy.random()
-    ... g.set_state(state)
+    >>> state = g.get_state()
+    >>> a = g.numpy.random()
+    >>> g.set_state(state)
     >>> g.numpy.random() == a
     True
     """

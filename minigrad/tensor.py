@@ -344,8 +344,8 @@ class Tensor:
             self._node._retained[self._index] = weakref.ref(self)
 
     # -------------------------------------------------------------------------------- in place
-    def _change(self, name: str, value: Any = None) -> Any:
-        r"""Check that an in-place change is safe, and count it. Returns ``value`` as an array."""
+    def _change(self, name: str, value: Any) -> Any:
+        r"""``value`` as an array, if an in-place change by it is allowed."""
         if autograd.is_grad_enabled() and (
             self._requires_grad or (isinstance(value, Tensor) and value._requires_grad)
         ):
@@ -359,52 +359,65 @@ class Tensor:
                 raise RuntimeError(
                     f"{name}: expected a tensor on {self.device}, got {device_of(array)}"
                 )
-        self._version[0] += 1
         return array
+
+    def _update(
+        self, name: str, value: Any, change: Callable[[Any], Any], where: Any = None
+    ) -> Tensor:
+        r"""Run ``change(array of value)``; an error names the operation and changes nothing."""
+        array = self._change(name, value)
+        try:
+            change(array)
+        except (ValueError, TypeError) as error:
+            got = f"shape {tuple(array.shape)} of {array.dtype}" if is_array(array) else repr(array)
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
+                f"{name}: expected a value that fits {where or self.shape} of {self.dtype}, got {got}"
+            ) from None
+        self._version[0] += 1
+        return self
 
     def copy_(self, source: Any) -> Tensor:
         r"""Overwrite with ``source``, which must broadcast to this shape; any dtype or device."""
         array = source.data if isinstance(source, Tensor) else np.asarray(source)
-        if np.broadcast_shapes(array.shape, self.shape) != self.shape:
-            raise ValueError(f"copy_: expected shape {self.shape}, got {array.shape}")
         array = to_device(array, self.device)
-        self._change("copy_", None if not isinstance(source, Tensor) else source.detach())
-        self.data[...] = array
-        return self
+        self._change("copy_", source)
+
+        def change(value: Any) -> None:
+            self.data[...] = value
+
+        return self._update("copy_", array, change)
 
     def zero_(self) -> Tensor:
         return self.fill_(0)
 
     def fill_(self, value: Any) -> Tensor:
-        self._change("fill_")
-        self.data[...] = value.item() if isinstance(value, Tensor) else value
-        return self
+        return self._update("fill_", value, self.data.fill)
 
     def add_(self, other: Any, alpha: Any = 1) -> Tensor:
-        other = self._change("add_", other)
-        self.data += other if alpha == 1 else alpha * other
-        return self
+        scale = (lambda v: v) if alpha == 1 else (lambda v: v * alpha)
+        return self._update("add_", other, lambda v: self.data.__iadd__(scale(v)))
 
     def sub_(self, other: Any) -> Tensor:
-        self.data -= self._change("sub_", other)
-        return self
+        return self._update("sub_", other, lambda v: self.data.__isub__(v))
 
     def mul_(self, other: Any) -> Tensor:
-        self.data *= self._change("mul_", other)
-        return self
+        return self._update("mul_", other, lambda v: self.data.__imul__(v))
 
     def div_(self, other: Any) -> Tensor:
-        self.data /= self._change("div_", other)
-        return self
+        return self._update("div_", other, lambda v: self.data.__itruediv__(v))
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        self._change("clamp_")
-        get_array_module(self.data).clip(self.data, min, max, out=self.data)
-        return self
+        xp = get_array_module(self.data)
+        return self._update("clamp_", None, lambda _: xp.clip(self.data, min, max, out=self.data))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = ops.indexing.raw_index(index, self.data)
-        self.data[index] = self._change("setitem", value)
+
+        def change(array: Any) -> None:
+            self.data[index] = array
+
+        self._update("setitem", value, change, self.data[index].shape)
 
     # ------------------------------------------------------------------------------- operators
     def __add__(self, other: Any) -> Tensor:

@@ -191,7 +191,7 @@ def getitem(input: Any, index: Any) -> Any:
     >>> import minigrad as mg
     >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
     >>> x[mg.tensor([0, 0, 2])].sum().backward()
-    ... x.grad  # 0 was selected twice
+    >>> x.grad  # 0 was selected twice
     tensor([2., 0., 1.])
     """
     if not is_tensor(input):
