@@ -72,6 +72,10 @@ def conv2d(
             part = slice(i, None, geo.O)
             bias_part = None if bias is None else bias[part]
             blocks.depthwise(xl, _channel_taps(w[part]), out[..., part], bias_part, geo)
+    elif geo.sh == geo.sw == 1 and _much_fewer(geo.O, geo.C):
+        flipped = _flipped(w, groups)
+        for xg, wg, og, bg in _groups(groups, (xl, 3), (flipped, 0), (out, 3), (bias, 0)):
+            blocks.scatter(xg, _matrix(wg), og, bg, geo.adjoint())
     else:
         for xg, wg, og, bg in _groups(groups, (xl, 3), (w, 0), (out, 3), (bias, 0)):
             blocks.forward(xg, _matrix(wg), og, bg, geo)
@@ -172,9 +176,9 @@ def conv2d_backward(
                 part = slice(i, None, geo.O)
                 blocks.depthwise_weight_grad(gl[..., part], xl, _channel_taps(gw[part]), geo)
         if needs[2]:
-            gl.sum(axis=(0, 1, 2), out=gbias)
+            _sum_positions(gl, gbias)
     elif needs[1]:
-        share = needs[0] and _about_as_large(geo, 1.15)
+        share = needs[0] and _about_as_large(geo, 1.15) and not _much_fewer(geo.C, geo.O)
         share = share and inside is x and min(map(min, geo.full_padding())) >= 0
         gwl = np.empty((geo.O * groups, geo.kh, geo.kw, geo.C), g.dtype)
         gw = gwl.transpose(0, 3, 1, 2)
@@ -189,7 +193,7 @@ def conv2d_backward(
         for gg, xg, gwg, gbg in _groups(groups, (gl, 3), (xl, 3), (gwl, 0), (gbias, 0)):
             blocks.weight_grad(gg, xg, gwg, gbg, geo)
     elif needs[2]:
-        gl.sum(axis=(0, 1, 2), out=gbias)
+        _sum_positions(gl, gbias)
     if needs[0]:
         gx = conv2d_input_grad(g, w, x.shape, *geometry)
     return gx, gw, gbias
@@ -200,6 +204,12 @@ class _ShapeOnly(NamedTuple):
     r"""Stands in for a weight of which only the shape matters."""
 
     shape: tuple[int, ...]
+
+
+def _sum_positions(gl: Any, gbias: Any) -> None:
+    r"""gbias = the sum of gl (N, OH, OW, O) over positions."""
+    rows = gl.reshape(-1, gl.shape[3])
+    np.matmul(np.ones(len(rows), gl.dtype), rows, out=gbias)
 
 
 def _geometry(
@@ -224,6 +234,12 @@ def _about_as_large(geo: Geometry, factor: float) -> bool:
     r"""True if the adjoint, as a convolution over the input's positions, multiplies no more than
     ``factor`` times what it must."""
     return geo.sh == geo.sw == 1 and geo.H * geo.W <= factor * geo.OH * geo.OW
+
+
+def _much_fewer(n_out: int, n_in: int) -> bool:
+    r"""True if a map from n_in channels to n_out should rather add its results up (``scatter``)
+    than gather what it reads: columns of the fewer channels are the shorter ones."""
+    return n_out < 16 and 8 * n_out <= n_in
 
 
 def _pads(padding: Padding) -> tuple[Pair, Pair]:

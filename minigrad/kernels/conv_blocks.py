@@ -31,14 +31,15 @@ __all__ = [
     "weight_grad",
 ]
 
-# A block's matrix of columns should stay in a core's second-level cache, but a product with few
+# What a block reads and writes should stay in a core's second-level cache, but a product with few
 # rows spends its time repacking the weights.
-_BLOCK_BYTES = 3 << 19
+_BLOCK_BYTES = 1 << 20
 _BLOCK_MIN_ROWS = 256
 # Multiply-adds below which waking other threads costs more than it brings.
 _SERIAL_WORK = 2_000_000
-# With so few channels the columns are stored transposed, so that copies run along image rows.
-_FEW_CHANNELS = 8
+# Where the values that stand together in memory are fewer than this, columns are stored transposed,
+# so that copies run along the rows of an image.
+_SHORT_RUN = 16
 
 
 class Geometry(NamedTuple):
@@ -102,7 +103,7 @@ def _blocks(geo: Geometry, itemsize: int) -> list[Block]:
     depend on its shape.
     """
     N, rows = geo.N, geo.OH
-    positions = max(_BLOCK_BYTES // max(geo.K * itemsize, 1), _BLOCK_MIN_ROWS)
+    positions = max(_BLOCK_BYTES // ((geo.K + geo.O + 1) * itemsize), _BLOCK_MIN_ROWS)
     per_image = rows * geo.OW
     if per_image <= positions or rows == 1:
         images = max(positions // max(per_image, 1), 1)
@@ -143,14 +144,19 @@ class _Columns:
 
     It is valid until the same thread asks for the next. Only a block's own rows are ever written
     out padded, and only where there is padding, or where channels lie far apart in memory.
+
+    ``transposed`` says that the matrix lies in memory by columns. With ``ones`` it then has one
+    more column, of ones, with which a product adds the bias, or sums.
     """
 
-    def __init__(self, x: np.ndarray, geo: Geometry) -> None:
+    def __init__(self, x: np.ndarray, geo: Geometry, ones: bool = False) -> None:
         self.x, self.geo = x, geo
         channels_last = x.strides[3] == x.itemsize
         self.pointwise = geo.kh == geo.kw == 1
-        self.few = geo.C <= _FEW_CHANNELS and not (self.pointwise and channels_last)
-        copies = geo.padded or not (self.few or channels_last)
+        run = geo.C * geo.kw if geo.dw == 1 else geo.C
+        self.transposed = run < _SHORT_RUN and not (self.pointwise and channels_last)
+        self.ones = ones and self.transposed
+        copies = geo.padded or not (self.transposed or channels_last)
         self.windows = None if copies else _windows(x, geo, geo.OH)
 
     def __call__(self, n0: int, n1: int, r0: int, r1: int) -> np.ndarray:
@@ -160,10 +166,13 @@ class _Columns:
         else:
             windows = self.windows[n0:n1, r0:r1]
         positions = n * rows * geo.OW
-        if self.few:
-            columns = scratch("columns", (geo.kh, geo.kw, geo.C, n, rows, geo.OW), self.x.dtype)
+        if self.transposed:
+            matrix = scratch("columns", (geo.K + self.ones, positions), self.x.dtype)
+            columns = matrix[: geo.K].reshape(geo.kh, geo.kw, geo.C, n, rows, geo.OW)
             np.copyto(columns, windows.transpose(3, 4, 5, 0, 1, 2))
-            return columns.reshape(geo.K, positions).T
+            if self.ones:
+                matrix[geo.K] = 1
+            return matrix.T
         if self.pointwise:
             return windows.reshape(positions, geo.C)  # a view, unless there is a stride
         columns = scratch("columns", (n, rows, geo.OW, geo.kh, geo.kw, geo.C), self.x.dtype)
@@ -191,13 +200,15 @@ def forward(
     x: np.ndarray, w: np.ndarray, out: np.ndarray, bias: np.ndarray | None, geo: Geometry
 ) -> None:
     r"""out = columns(x) @ w + bias; x (N, H, W, C), w (K, O), out (N, OH, OW, O)."""
-    columns = _Columns(x, geo)
+    columns = _Columns(x, geo, ones=bias is not None)
+    if columns.ones:
+        w = np.concatenate([w, bias[None]])
 
     def block(n0: int, n1: int, r0: int, r1: int) -> None:
         matrix = columns(n0, n1, r0, r1)
         y = out[n0:n1, r0:r1].reshape(len(matrix), geo.O)  # a view: whole images, or one image
         np.matmul(matrix, w, out=y)
-        if bias is not None:
+        if bias is not None and not columns.ones:
             y += bias
 
     _for_blocks(_blocks(geo, x.itemsize), block, geo.work)
@@ -208,45 +219,124 @@ def scatter(
 ) -> None:
     r"""gx = bias + the columns g @ wᵀ added up where they were read from; g (N, OH, OW, O),
     w (K, O), gx (N, H, W, C). For any stride, and no multiplication more than the forward."""
-    few = geo.C <= _FEW_CHANNELS
     # The blocks of one image overlap in gx, so they stay together.
     by_image: dict[int, list[Block]] = {}
     for block in _blocks(geo, g.itemsize):
         by_image.setdefault(block[0], []).append(block)
     items = list(by_image.values())
+    if geo.C < _SHORT_RUN:
+        add = _add_short
+    elif geo.sw > 1 and geo.dw == 1 and geo.kw % geo.sw == 0:
+        add = _add_strided
+    else:
+        add = _add_places
 
     def images(start: int, stop: int) -> None:
         for blocks in items[start:stop]:
-            n0, n1 = blocks[0][:2]
-            gx[n0:n1] = 0 if bias is None else bias
-            for _, _, r0, r1 in blocks:
-                _add_columns(gx[n0:n1], _columns_of(n0, n1, r0, r1), r0, r1, geo)
-
-    def _columns_of(n0: int, n1: int, r0: int, r1: int) -> np.ndarray:
-        n, rows = n1 - n0, r1 - r0
-        positions = n * rows * geo.OW
-        gm = g[n0:n1, r0:r1].reshape(positions, geo.O)
-        if few:
-            columns = scratch("columns", (geo.K, positions), g.dtype)
-            np.matmul(w, gm.T, out=columns)
-            shaped = columns.reshape(geo.kh, geo.kw, geo.C, n, rows, geo.OW)
-            return shaped.transpose(3, 4, 5, 0, 1, 2)
-        columns = scratch("columns", (positions, geo.K), g.dtype)
-        np.matmul(gm, w.T, out=columns)
-        return columns.reshape(n, rows, geo.OW, geo.kh, geo.kw, geo.C)
+            add(g, w, gx, bias, geo, blocks)
 
     parallel_for(images, len(items), threads=_threads(geo.work))
 
 
+def _product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    r"""out = a @ b; BLAS is slow at the outer product of two vectors."""
+    if a.shape[-1] == 1:
+        np.multiply(a, b, out=out)
+    else:
+        np.matmul(a, b, out=out)
+
+
+def _add_short(
+    g: np.ndarray,
+    w: np.ndarray,
+    gx: np.ndarray,
+    bias: np.ndarray | None,
+    geo: Geometry,
+    blocks: list[Block],
+) -> None:
+    r"""Few channels: the columns lie transposed, (kh, kw, C, n, rows, OW)."""
+    n0, n1 = blocks[0][:2]
+    target = gx[n0:n1]
+    target[...] = 0 if bias is None else bias
+    for _, _, r0, r1 in blocks:
+        rows = g[n0:n1, r0:r1].reshape(-1, geo.O)
+        matrix = scratch("columns", (geo.K, len(rows)), g.dtype)
+        _product(w, rows.T, matrix)
+        columns = matrix.reshape(geo.kh, geo.kw, geo.C, n1 - n0, r1 - r0, geo.OW)
+        _add_columns(target, columns.transpose(0, 1, 3, 4, 5, 2), r0, r1, geo)
+
+
+def _add_places(
+    g: np.ndarray,
+    w: np.ndarray,
+    gx: np.ndarray,
+    bias: np.ndarray | None,
+    geo: Geometry,
+    blocks: list[Block],
+) -> None:
+    r"""A product for every place of the kernel, (kh, kw, n, rows, OW, C): with stride 1 whole rows
+    of it are added at once."""
+    n0, n1 = blocks[0][:2]
+    target = gx[n0:n1]
+    target[...] = 0 if bias is None else bias
+    by_place = w.reshape(geo.kh * geo.kw, geo.C, geo.O).transpose(0, 2, 1)
+    for _, _, r0, r1 in blocks:
+        rows = g[n0:n1, r0:r1].reshape(-1, geo.O)
+        matrix = scratch("columns", (geo.kh * geo.kw, len(rows), geo.C), g.dtype)
+        _product(rows, by_place, matrix)
+        columns = matrix.reshape(geo.kh, geo.kw, n1 - n0, r1 - r0, geo.OW, geo.C)
+        _add_columns(target, columns, r0, r1, geo)
+
+
 def _add_columns(gx: np.ndarray, columns: np.ndarray, r0: int, r1: int, geo: Geometry) -> None:
-    r"""Add columns (n, rows, OW, kh, kw, C) of the output rows r0:r1 to gx (n, H, W, C)."""
+    r"""Add columns (kh, kw, n, rows, OW, C) of the output rows r0:r1 to gx (n, H, W, C)."""
     for i in range(geo.kh):
         u0, u1, ys = reach(i * geo.dh - geo.pt, geo.sh, geo.H, r0, r1)
         for j in range(geo.kw):
             v0, v1, xs = reach(j * geo.dw - geo.pl, geo.sw, geo.W, 0, geo.OW)
             if u1 > u0 and v1 > v0:
                 part = gx[:, ys, xs]
-                part += columns[:, u0 - r0 : u1 - r0, v0:v1, i, j]
+                part += columns[i, j, :, u0 - r0 : u1 - r0, v0:v1]
+
+
+def _add_strided(
+    g: np.ndarray,
+    w: np.ndarray,
+    gx: np.ndarray,
+    bias: np.ndarray | None,
+    geo: Geometry,
+    blocks: list[Block],
+) -> None:
+    r"""A kernel as wide as q strides: sw places side by side never overlap, so their products,
+    (kh, q, n, rows, OW, sw C), are added as whole rows to an image with padding, (n, H', W', sw C).
+    """
+    n0, n1 = blocks[0][:2]
+    q, run = geo.kw // geo.sw, geo.sw * geo.C
+    height, width = (geo.OH - 1) * geo.sh + geo.dh * (geo.kh - 1) + 1, geo.OW + q - 1
+    padded = scratch("padded", (n1 - n0, height, width, run), g.dtype)
+    padded.fill(0)
+    by_place = w.reshape(geo.kh * q, run, geo.O).transpose(0, 2, 1)
+    for _, _, r0, r1 in blocks:
+        rows = g[n0:n1, r0:r1].reshape(-1, geo.O)
+        matrix = scratch("columns", (geo.kh * q, len(rows), run), g.dtype)
+        _product(rows, by_place, matrix)
+        columns = matrix.reshape(geo.kh, q, n1 - n0, r1 - r0, geo.OW, run)
+        for i in range(geo.kh):
+            y = r0 * geo.sh + i * geo.dh
+            ys = slice(y, y + (r1 - r0 - 1) * geo.sh + 1, geo.sh)
+            for j in range(q):
+                part = padded[:, ys, j : j + geo.OW]
+                part += columns[i, j]
+    target = gx[n0:n1]
+    shift = 0 if bias is None else bias
+    top, bottom = max(0, -geo.pt), min(geo.H, height - geo.pt)
+    left, right = max(0, -geo.pl), min(geo.W, width * geo.sw - geo.pl)
+    if (top, bottom, left, right) != (0, geo.H, 0, geo.W):
+        target[...] = shift
+    image = padded.reshape(n1 - n0, height, width * geo.sw, geo.C)
+    if bottom > top and right > left:
+        inside = image[:, top + geo.pt : bottom + geo.pt, left + geo.pl : right + geo.pl]
+        np.add(inside, shift, out=target[:, top:bottom, left:right])
 
 
 class _LaneSums:
@@ -284,22 +374,24 @@ class _LaneSums:
 def weight_grad(
     g: np.ndarray, x: np.ndarray, gw: np.ndarray, gbias: np.ndarray | None, geo: Geometry
 ) -> None:
-    r"""gw = gᵀ @ columns(x) and gbias = the sum of g; g (N, OH, OW, O), x (N, H, W, C),
+    r"""gw = (columns(x)ᵀ @ g)ᵀ and gbias = the sum of g; g (N, OH, OW, O), x (N, H, W, C),
     gw (O, kh, kw, C)."""
-    columns = _Columns(x, geo)
-    sums = _LaneSums(_blocks(geo, x.itemsize), (geo.O, geo.K), g.dtype)
+    columns = _Columns(x, geo, ones=gbias is not None)
+    K = geo.K + columns.ones
+    sums = _LaneSums(_blocks(geo, x.itemsize), (K, geo.O), g.dtype)
     bias_sums = np.zeros((sums.n, geo.O), g.dtype)
 
     def block(lane: int, first: bool, n0: int, n1: int, r0: int, r1: int) -> None:
         matrix = columns(n0, n1, r0, r1)
         gm = g[n0:n1, r0:r1].reshape(len(matrix), geo.O)
-        sums.add_product(lane, first, gm.T, matrix)
-        if gbias is not None:
-            bias_sums[lane] += gm.sum(axis=0)
+        sums.add_product(lane, first, matrix.T, gm)
+        if gbias is not None and not columns.ones:
+            bias_sums[lane] += np.ones(len(gm), g.dtype) @ gm  # the fastest sum over rows
 
-    np.copyto(gw, sums.run(block, geo.work).reshape(gw.shape))
+    total = sums.run(block, geo.work)
+    np.copyto(gw, total[: geo.K].T.reshape(gw.shape))
     if gbias is not None:
-        np.sum(bias_sums, axis=0, out=gbias)
+        np.copyto(gbias, total[geo.K] if columns.ones else bias_sums.sum(axis=0))
 
 
 def shared_backward(
@@ -324,7 +416,8 @@ def shared_backward(
         sums.add_product(lane, first, x[n0:n1, r0:r1].reshape(len(matrix), geo.C).T, matrix)
         if gbias is not None:  # each row of g once, though the block's rows are those of gx
             own = g[n0:n1, r0 * geo.OH // geo.H : r1 * geo.OH // geo.H]
-            bias_sums[lane] += own.reshape(-1, geo.O).sum(axis=0)
+            own = own.reshape(-1, geo.O)
+            bias_sums[lane] += np.ones(len(own), g.dtype) @ own
 
     total = sums.run(block, 2 * adjoint.work).reshape(geo.C, geo.kh, geo.kw, geo.O)
     np.copyto(gw, total[:, ::-1, ::-1].transpose(3, 1, 2, 0))
