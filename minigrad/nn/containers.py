@@ -137,6 +137,21 @@ class ModuleList(_Row):
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
 
+    def __repr__(self) -> str:
+        # Neighbours that print alike share a line: "(0-5): 6 x Linear(...)".
+        lines: list[str] = []
+        texts = [repr(module).replace("\n", "\n  ") for module in self]
+        for i, text in enumerate(texts):
+            if i == 0 or text != texts[i - 1]:
+                first = i
+            if i == len(texts) - 1 or text != texts[i + 1]:
+                place = f"({first})" if i == first else f"({first}-{i})"
+                count = "" if i == first else f"{i - first + 1} x "
+                lines.append(f"{place}: {count}{text}")
+        if not lines:
+            return f"{self._get_name()}()"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
 
 class ModuleDict(Module):
     r"""A dictionary whose modules are registered, in order of insertion. It has no ``forward``."""

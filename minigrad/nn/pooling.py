@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..ops.conv import integers
 from ..tensor import Tensor
 from .module import Module
 
@@ -114,6 +115,19 @@ class _AvgPool(Module):
 class AvgPool1d(_AvgPool):
     r"""The mean of each window of (N, C, L); see :class:`AvgPool2d`."""
 
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        self.kernel_size = integers("AvgPool1d", "kernel_size", kernel_size, 1, 1)
+        self.stride = integers("AvgPool1d", "stride", self.stride, 1, 1)
+        self.padding = integers("AvgPool1d", "padding", padding, 1, 0)
+
     def forward(self, input: Tensor) -> Tensor:
         return ops.avg_pool1d(
             input,
@@ -182,15 +196,21 @@ class AdaptiveAvgPool2d(_Adaptive):
         return ops.adaptive_avg_pool2d(input, self.output_size)
 
 
-class AdaptiveMaxPool1d(_Adaptive):
+class _AdaptiveMax(_Adaptive):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = return_indices
+
+
+class AdaptiveMaxPool1d(_AdaptiveMax):
     r"""Largest values over windows of (N, C, L); see :class:`AdaptiveAvgPool1d`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return ops.adaptive_max_pool1d(input, self.output_size)
+        return ops.adaptive_max_pool1d(input, self.output_size, self.return_indices)
 
 
-class AdaptiveMaxPool2d(_Adaptive):
+class AdaptiveMaxPool2d(_AdaptiveMax):
     r"""Largest values over windows of (N, C, H, W); see :class:`AdaptiveAvgPool2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return ops.adaptive_max_pool2d(input, self.output_size)
+        return ops.adaptive_max_pool2d(input, self.output_size, self.return_indices)
