@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from minigrad.backend import manual_seed
+import minigrad.testing.strict  # noqa: F401  registers the device "strict"
+from minigrad.backend import cuda_is_available, manual_seed
 
 PROFILE = os.environ.get("MINIGRAD_TEST_PROFILE", "quick")
 
@@ -60,3 +61,12 @@ def _same_seed_for_every_test() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  third-party code may draw from it
     manual_seed(0)
+
+
+DEVICES = ["cpu", "strict", *(["cuda"] if cuda_is_available() else [])]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> str:
+    """Every backend: NumPy, the strict array module, and CuPy where there is a GPU."""
+    return str(request.param)

@@ -138,13 +138,13 @@ def _transposed(x: np.ndarray) -> np.ndarray:
 def _reversed(x: np.ndarray) -> np.ndarray:
     r"""Negative strides along every axis."""
     flip = (slice(None, None, -1),) * x.ndim
-    return np.array(x[flip], order="C")[flip]
+    return np.array(x[flip], order="C")[(..., *flip)]
 
 
 def _with_holes(x: np.ndarray) -> np.ndarray:
     r"""Every second element of larger memory."""
     memory = np.full([2 * n + 1 for n in x.shape], 77, x.dtype)
-    view = memory[tuple([slice(1, None, 2)] * x.ndim)]
+    view = memory[(..., *[slice(1, None, 2)] * x.ndim)]
     view[...] = x
     return view
 
