@@ -177,11 +177,8 @@ def scatter_choice(g: Any, choice: Choice, windows: Windows) -> Any:
     gx = xp.empty((M, *windows.size, c), g.dtype)
     taps = windows.taps()
     apart = windows.apart()
-    covered = apart and all(
-        k == s and o * k == n
-        for n, o, k, s in zip(
-            windows.size, windows.out_size, windows.kernel, windows.stride, strict=True
-        )
+    covered = apart and all(  # without gaps, so that every entry is written
+        k == s and p == 0 and o * k == n for n, o, k, s, p, _ in zip(*windows, strict=True)
     )
 
     def some(start: int, stop: int) -> None:
