@@ -436,9 +436,9 @@ def _adaptive_max(name: str, axes: int, x: Any, output_size: Any, return_indices
         found = []
         for top, bottom in rows:
             for left, right in columns:
-                window = array[:, :, top:bottom, left:right].reshape(N, C, -1)
-                best = window.argmax(axis=2)
                 width = right - left
+                window = array[:, :, top:bottom, left:right]
+                best = window.reshape(N, C, (bottom - top) * width).argmax(axis=2)
                 found.append((top + best // width) * W + left + best % width)
         return xp.stack(found, axis=2)
 
