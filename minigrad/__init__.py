@@ -18,9 +18,7 @@ from typing import Any
 import numpy as _np
 
 from . import backend
-from .backend import (
-    Device as device,  # noqa: N813
-)
+from .backend import Device as device
 from .backend import (
     Generator,
     cuda_is_available,
@@ -43,12 +41,44 @@ int64 = _np.dtype("int64")
 uint8 = _np.dtype("uint8")
 bool = _np.dtype("bool")
 
-from . import autograd, ops  # noqa: E402
+from . import autograd, creation, data, nn, ops, optim  # noqa: E402
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # noqa: E402
+from .creation import *  # noqa: E402, F403
 from .ops import *  # noqa: E402, F403
 from .tensor import Tensor  # noqa: E402
-from .creation import *  # noqa: E402, F403
-from . import data, nn, optim  # noqa: E402
+
+__all__ = [
+    "Generator",
+    "Tensor",
+    "autograd",
+    "backend",
+    "bool",
+    "cuda_is_available",
+    "data",
+    "default_generator",
+    "device",
+    "enable_grad",
+    "float16",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "is_grad_enabled",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "synchronize",
+    "uint8",
+]
+__all__ += creation.__all__
+__all__ += ops.__all__
 
 _LAZY = ("distributions", "rl", "testing", "train", "vision", "visualize")
 

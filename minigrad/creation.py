@@ -1,7 +1,7 @@
 r"""Functions that create tensors.
 
-Belongs here: ``tensor``, ``zeros``, ``randn``, ... with PyTorch's arguments. Random numbers are drawn
-on the host from a :class:`minigrad.Generator`, so that every device gets the same ones.
+Belongs here: ``tensor``, ``zeros``, ``randn``, ... with PyTorch's arguments. Random numbers are
+drawn on the host from a :class:`minigrad.Generator`, so that every device gets the same ones.
 """
 
 from __future__ import annotations

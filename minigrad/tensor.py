@@ -302,8 +302,8 @@ class Tensor:
         create_graph: Any = False,
         inputs: Sequence[Tensor] | None = None,
     ) -> None:
-        r"""Add :math:`\partial \langle\text{self}, \text{gradient}\rangle / \partial x` to ``x.grad``
-        of every leaf ``x`` behind this tensor.
+        r"""Add :math:`\partial \langle\text{self}, \text{gradient}\rangle / \partial x` to
+        ``x.grad`` of every leaf ``x`` behind this tensor.
 
         Gradients *add up* over calls until ``optimizer.zero_grad()`` or ``x.grad = None``. Those
         of intermediate tensors are kept only where ``retain_grad()`` was called. The graph is freed
@@ -372,7 +372,8 @@ class Tensor:
             got = f"shape {tuple(array.shape)} of {array.dtype}" if is_array(array) else repr(array)
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
-                f"{name}: expected a value that fits {where or self.shape} of {self.dtype}, got {got}"
+                f"{name}: expected a value that fits {where or self.shape} of {self.dtype}, "
+                f"got {got}"
             ) from None
         self._version[0] += 1
         return self
@@ -505,12 +506,12 @@ class Tensor:
 
     # ------------------------------------------------- methods that take the shape as arguments
     @property
-    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
+    def T(self) -> Tensor:
         r"""All axes reversed."""
         return ops.permute(self, tuple(range(self.ndim))[::-1])
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         r"""The last two axes swapped."""
         return ops.transpose(self, -1, -2)
 
