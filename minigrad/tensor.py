@@ -396,8 +396,10 @@ class Tensor:
         return self._update("fill_", value, self.data.fill)
 
     def add_(self, other: Any, alpha: Any = 1) -> Tensor:
-        scale = (lambda v: v) if alpha == 1 else (lambda v: v * alpha)
-        return self._update("add_", other, lambda v: self.data.__iadd__(scale(v)))
+        def change(value: Any) -> None:
+            self.data.__iadd__(value if alpha == 1 else value * alpha)
+
+        return self._update("add_", other, change)
 
     def sub_(self, other: Any) -> Tensor:
         return self._update("sub_", other, lambda v: self.data.__isub__(v))

@@ -23,6 +23,7 @@ costs more than memory does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ def conv2d_backward(
     padding: Padding = (0, 0),
     dilation: Pair = (1, 1),
     groups: int = 1,
-    needs: tuple[bool, bool, bool] = (True, True, True),
+    needs: Sequence[bool] = (True, True, True),
 ) -> tuple[Any, Any, Any]:
     r"""The gradients ``(gx, gw, gbias)`` of ``conv2d`` at ``g`` (N, O, OH, OW); ``None`` for those
     that ``needs`` does not ask for.

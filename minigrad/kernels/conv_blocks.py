@@ -201,7 +201,7 @@ def forward(
 ) -> None:
     r"""out = columns(x) @ w + bias; x (N, H, W, C), w (K, O), out (N, OH, OW, O)."""
     columns = _Columns(x, geo, ones=bias is not None)
-    if columns.ones:
+    if columns.ones and bias is not None:
         w = np.concatenate([w, bias[None]])
 
     def block(n0: int, n1: int, r0: int, r1: int) -> None:

@@ -142,7 +142,8 @@ def _parameter_names(fn: Any) -> list[str]:
 def _scattered(array: np.ndarray) -> np.ndarray:
     r"""A copy whose memory is reversed, transposed and full of holes."""
     memory = np.zeros([2 * n for n in array.shape[::-1]], array.dtype)
-    view = memory[(..., *[slice(None, None, -2)] * array.ndim)].T
+    key: Any = (..., *[slice(None, None, -2)] * array.ndim)
+    view = memory[key].T
     view[...] = array
     return view
 

@@ -223,7 +223,7 @@ def _state_of(value: Any) -> Any:
 def _loader_of(value: Any) -> Callable[[Any], Any] | None:
     for method in ("load_state_dict", "set_state"):
         if callable(getattr(value, method, None)):
-            return getattr(value, method)  # type: ignore[no-any-return]
+            return getattr(value, method)
     return None
 
 

@@ -98,11 +98,12 @@ def plot_latent(
     ax = figure.subplots()
     import matplotlib
 
-    colours = matplotlib.colormaps["tab10" if len(from_class) <= 10 else "tab20"].colors
+    count = 10 if len(from_class) <= 10 else 20
+    colours = matplotlib.colormaps[f"tab{count}"](range(count))  # (count, 4)
     # One scatter in random order: drawn class by class, the last would cover the others.
     order = np.random.default_rng(0).permutation(len(z))
     index = np.searchsorted(from_class, y)
-    rgb = np.array([colours[i % len(colours)] for i in index]).reshape(-1, 3)
+    rgb = np.array([colours[i % len(colours)] for i in index]).reshape(-1, 4)
     ax.scatter(*z[order].T, c=rgb[order], s=5, alpha=0.7, linewidths=0)
     for i, k in enumerate(from_class):  # empty scatters make the legend
         name = str(k) if names is None else names[int(k)]
