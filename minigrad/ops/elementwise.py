@@ -250,7 +250,7 @@ class Contiguous(Elementwise):
     r"""The same values in row-major memory;  x̄ = ȳ."""
 
     def forward(self, x):
-        return get_array_module(x).ascontiguousarray(x)
+        return x.copy()
 
     def backward(self, g):
         return g

@@ -22,7 +22,8 @@ class MatMul(Function):
 
     def forward(self, x, y):
         if x.ndim > 2 and y.ndim == 2:  # one large product instead of a batch of small ones
-            return (x.reshape(-1, x.shape[-1]) @ y).reshape(*x.shape[:-1], y.shape[-1])
+            rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+            return (rows @ y).reshape(*x.shape[:-1], y.shape[-1])
         return x @ y
 
     def backward(self, g, x, y):
@@ -32,8 +33,9 @@ class MatMul(Function):
             gx = sum_to(matmul(g, transpose(y, -1, -2)), shape_of(x))
         if need_y:
             if len(shape_of(x)) > 2 and len(shape_of(y)) == 2:
-                rows = reshape(x, (-1, shape_of(x)[-1]))
-                gy = matmul(transpose(rows, 0, 1), reshape(g, (-1, shape_of(g)[-1])))
+                n = math.prod(shape_of(x)[:-1])
+                rows = reshape(x, (n, shape_of(x)[-1]))
+                gy = matmul(transpose(rows, 0, 1), reshape(g, (n, shape_of(g)[-1])))
             else:
                 gy = sum_to(matmul(transpose(x, -1, -2), g), shape_of(y))
         return gx, gy
@@ -43,7 +45,7 @@ class Linear(Function):
     r"""Y = X Wᵀ + b, X (..., in), W (out, in), b (out,);  X̄ = Ȳ W, W̄ = Ȳᵀ X, b̄ = Σ ȳ."""
 
     def forward(self, x, w, b):
-        y = x @ w.T if x.ndim <= 2 else (x.reshape(-1, x.shape[-1]) @ w.T)
+        y = x @ w.T if x.ndim <= 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ w.T
         if b is not None:
             y += b
         return y if x.ndim <= 2 else y.reshape(*x.shape[:-1], w.shape[0])
@@ -99,7 +101,8 @@ class Einsum(Function):
     def forward(self, *operands):
         self.shapes = [x.shape for x in operands]
         xp = get_array_module(*operands)
-        return xp.einsum(f"{','.join(self.inputs)}->{self.output}", *operands, optimize=True)
+        y = xp.einsum(f"{','.join(self.inputs)}->{self.output}", *operands, optimize=True)
+        return y.copy() if len(operands) == 1 else y  # NumPy transposes one operand by a view
 
     def backward(self, g, operands):
         sizes = {c: n for s, shape in zip(self.inputs, self.shapes) for c, n in zip(s, shape)}

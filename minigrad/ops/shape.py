@@ -83,6 +83,8 @@ class BroadcastTo(Function):
 class Flip(Function):
     r"""Reversal along some axes, which is its own adjoint."""
 
+    is_view = True
+
     def __init__(self, axes: tuple[int, ...]) -> None:
         self.axes = axes
 
@@ -170,6 +172,8 @@ class Stack(Function):
 class Split(Function):
     r"""Consecutive parts along an axis;  x̄ = the parts' gradients joined, 0 where none came."""
 
+    is_view = True
+
     def __init__(self, axis: int, sizes: tuple[int, ...]) -> None:
         self.axis, self.sizes = axis, sizes
 
@@ -181,7 +185,7 @@ class Split(Function):
 
     def backward(self, g):
         parts = []
-        for part, n in zip(g, self.sizes):
+        for part, n in zip(g if type(g) is tuple else (g,), self.sizes):
             if part is None:
                 shape = list(self.shape)
                 shape[self.axis] = n

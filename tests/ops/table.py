@@ -1,0 +1,26 @@
+r"""The op table: one row an op. From a row, ``test_table.py`` derives all tests.
+
+A new op needs a row in the ``table_*.py`` of its family; ``test_completeness.py`` fails without.
+"""
+
+from __future__ import annotations
+
+from tests.ops import (
+    table_conv,
+    table_elementwise,
+    table_indexing,
+    table_linalg,
+    table_loss,
+    table_reduction,
+    table_shape,
+)
+
+ROWS = [
+    *table_elementwise.ROWS,
+    *table_reduction.ROWS,
+    *table_shape.ROWS,
+    *table_indexing.ROWS,
+    *table_linalg.ROWS,
+    *table_conv.ROWS,
+    *table_loss.ROWS,
+]
