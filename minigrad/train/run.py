@@ -201,7 +201,7 @@ class Run:
             )
         self._log.seek(own["log_bytes"])
         self._log.truncate()
-        self.history = [json.loads(line) for line in lines.splitlines()]
+        self.history[:] = [json.loads(line) for line in lines.splitlines()]
         self.epoch, self.step, self.stop = own["epoch"], own["step"], own["stop"]
         self.best, self._in_epoch = own["best"], own["in_epoch"]
         for name, state in own["means"].items():

@@ -58,16 +58,14 @@ class Config(RunConfig):
 
     latent: int = 2  #: dimensions of z
     hidden: int = 16  #: units of the dense layer of the encoder
-    batch_norm: bool = (
-        False  #: batch norm after the convolutions and the dense layer of the encoder
-    )
+    batch_norm: bool = False  #: after each layer of the encoder but the last
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  #: of a pixel given z
     beta: float = 1.0  #: weight of the KL in training
     kl_average: bool = False  #: average the KL over the latent dimensions in training
-    optimizer: Literal["adam", "rmsprop"] = "adam"  #: rmsprop with alpha 0.9
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"  #: rmsprop with alpha 0.9
     lr: float = 1e-3  #: learning rate
     batch_size: int = 128  #: images in a step
-    epochs: int = 10  #: passes over the training images
+    epochs: int = 3  #: passes over the training images
     validation: int = 5000  #: training images held out to choose the epoch
     train_images: int | None = None  #: train on this many only
     test_images: int | None = None  #: test on this many only

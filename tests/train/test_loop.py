@@ -26,6 +26,8 @@ from minigrad.train import (
     ModelCheckpoint,
     Progress,
     ReduceLROnPlateau,
+    Run,
+    RunConfig,
     cycle,
     evaluate,
     fit,
@@ -226,6 +228,18 @@ def test_history_callback_sees_the_same_records() -> None:
     history = History()
     assert train(2, history).records is history.records and len(history) == 2
     assert [record["epoch"] for record in history] == [1, 2] and "2 epochs" in repr(history)
+
+
+def test_the_history_of_a_resumed_run_is_whole(tmp_path: Path) -> None:
+    def once(epochs: int) -> History:
+        run = Run(RunConfig(out=str(tmp_path / "run"), resume=True), "test")
+        model, optimizer, loader = setting()
+        history = fit(model, F.mse_loss, optimizer, loader, epochs, run=run)
+        run.finish()
+        return history
+
+    assert once(2)["epoch"] == [1, 2] and once(4)["epoch"] == [1, 2, 3, 4]
+    assert once(4)["epoch"] == [1, 2, 3, 4]  # nothing left to do
 
 
 def test_cycle_goes_through_the_loader_again() -> None:

@@ -1,0 +1,70 @@
+r"""The table of results: in step with the records, and nothing in it but them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models import results
+from models.__main__ import entries
+
+RECORD: dict[str, Any] = {
+    "model": "supervised.mlp",
+    "command": "python -m models.supervised.mlp --seed 3 --epochs 2",
+    "seed": 3,
+    "quick": False,
+    "epochs": 2,
+    "metrics": {"test_accuracy": 0.98765, "test_loss": 0.043219},
+    "seconds": 150.0,
+    "hardware": "2 cores",
+}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(results, "HERE", tmp_path / "models")
+    monkeypatch.setattr(results, "RECORDS", tmp_path / "models" / "records")
+    monkeypatch.setattr(results, "TABLE", tmp_path / "models" / "RESULTS.md")
+    (tmp_path / "models").mkdir()
+    return tmp_path
+
+
+def put(folder: Path, **changes: Any) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "result.json").write_text(json.dumps({**RECORD, **changes}))
+    return str(folder)
+
+
+def test_a_run_becomes_a_row(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.main([put(elsewhere / "run")])
+    text = (elsewhere / "models" / "RESULTS.md").read_text()
+    assert (
+        "| `python -m models.supervised.mlp --seed 3 --epochs 2` | test accuracy 98.77 %, "
+        "test loss 0.04322 | 2 | 2.5 min | 2 cores |"
+    ) in text
+    assert "models/records/supervised.mlp-epochs-2-seed3.json" in capsys.readouterr().out
+    results.main([])  # the same again from the records alone
+    assert (elsewhere / "models" / "RESULTS.md").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"quick": True}, "quick run"), ({"model": "no.model"}, "models that do not exist")],
+)
+def test_what_is_refused(elsewhere: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SystemExit, match=message):
+        results.main([put(elsewhere / "run", **changes)])
+    with pytest.raises(SystemExit, match="cannot be read"):
+        results.main([str(elsewhere / "nothing")])
+
+
+def test_the_table_in_the_repository_is_in_step() -> None:
+    assert results.TABLE.read_text(encoding="utf-8") == results.table()
+
+
+def test_every_model_has_a_result() -> None:
+    text = results.TABLE.read_text(encoding="utf-8")
+    assert [entry.name for entry in entries() if f"## {entry.name}:" not in text] == []
