@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,16 @@ def test_import_starts_no_threads():
 
 
 # ----------------------------------------------------------------------- what may import what
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Top-level names of the modules that a file imports, by statement or by ``import_module``."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -117,6 +124,7 @@ def test_imports_are_seen(tmp_path):
     file = tmp_path / "file.py"
     file.write_text("import a.b\nfrom c.d import e\nfrom . import f\ndef g():\n    import h as i\n")
     assert imports(file) == {"a", "c", "h"}
+    file = tmp_path / "other.py"
     file.write_text("import importlib\nimportlib.import_module('j.k')\n__import__('l')\n")
     assert imports(file) == {"importlib", "j", "l"}
     assert len(SOURCES) > 10
@@ -131,7 +139,7 @@ def test_nothing_unpickles():
     unsafe = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     assert importers(unsafe, SOURCES) == []
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                 assert getattr(node.value, "value", None) is False, path
 
@@ -158,7 +166,7 @@ def rooms(path: Path) -> set[str]:
     """The rooms of minigrad (``ops``, ``nn``, ...) that a file of minigrad imports from."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names = [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -199,7 +207,7 @@ def test_optional_packages_are_imported_where_they_are_used():
     for path in SOURCES:
         if path.is_relative_to(ROOT / "models"):
             continue
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -211,11 +219,7 @@ def test_optional_packages_are_imported_where_they_are_used():
 
 
 def test_every_file_says_what_it_is():
-    bare = [
-        p.relative_to(ROOT).as_posix()
-        for p in SOURCES
-        if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))
-    ]
+    bare = [p.relative_to(ROOT).as_posix() for p in SOURCES if not ast.get_docstring(parsed(p))]
     assert bare == []
 
 
