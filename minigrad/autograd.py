@@ -210,6 +210,9 @@ class Function:
             results = tuple([_wrap(a) for a in out])
             if record:
                 op._record(inputs, arrays, results)
+            if cls.is_view:
+                for result in results:
+                    result._version = inputs[0]._version
             return results
         result = _wrap(out)
         if record:
@@ -257,15 +260,15 @@ class Function:
         fetched: list[Any] = []
         for position in wants:
             kept = self._saved[position]
-            if position == -1:
+            if type(kept) is tuple:
+                fetched.append(self._unpack(kept, as_tensors))
+            elif position is None:
+                fetched.append(tuple([self._unpack(entry, as_tensors) for entry in kept]))
+            else:
                 outputs = [self._unpack(entry, False) for entry in kept]
                 if as_tensors:
                     outputs = [self._own_output(i, a) for i, a in enumerate(outputs)]
                 fetched.append(outputs[0] if len(outputs) == 1 else tuple(outputs))
-            elif position is None:
-                fetched.append(tuple([self._unpack(entry, as_tensors) for entry in kept]))
-            else:
-                fetched.append(self._unpack(kept, as_tensors))
         return fetched
 
     def _own_output(self, index: int, array: Any) -> Tensor:

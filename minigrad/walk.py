@@ -66,26 +66,6 @@ def _count_call_references() -> int:
 _REFERENCES_OF_CALL = _count_call_references()  # 0 or 1, depending on the interpreter
 
 
-class _Pending:
-    r"""What has flowed into one node or leaf so far: a gradient for each output."""
-
-    __slots__ = ("grads", "mine")
-
-    def __init__(self, n: int) -> None:
-        self.grads: list[Any] = [None] * n
-        self.mine: list[bool] = [False] * n  # made here, so it may be added to in place
-
-    def add(self, index: int, g: Any) -> None:
-        held = self.grads[index]
-        if held is None:
-            self.grads[index] = g
-        elif isinstance(g, tape._Tensor) or not self.mine[index]:
-            self.grads[index] = held + g
-            self.mine[index] = True
-        else:
-            held += g
-
-
 def _run_hooks(hooks: Iterable[Callable[[Tensor], Any]], g: Any) -> Any:
     for hook in tuple(hooks):
         tensor = g if isinstance(g, tape._Tensor) else tape._wrap(g)
@@ -153,88 +133,101 @@ def _call_rule(node: Function, grads: list[Any], create_graph: bool) -> tuple[An
     return result
 
 
+# What flows along an edge ends in a node or in a leaf tensor.
+_Place = Any
+
+
 def _walk(
     roots: Sequence[Tensor],
     seeds: Sequence[Any],
     retain_graph: bool,
     create_graph: bool,
     wanted: dict[tuple[int, int], int] | None,
-) -> tuple[dict[int, tuple[Tensor, _Pending]], dict[int, Any]]:
+) -> tuple[dict[_Place, list[Any]], dict[int, Any]]:
     r"""Send the seeds down the graph. Returns what reached each leaf, and, if ``wanted`` names
     places ``(id of node or leaf, output)``, what passed through those."""
-    pending: dict[Function, _Pending] = {}
-    leaves: dict[int, tuple[Tensor, _Pending]] = {}
+    pending: dict[_Place, list[Any]] = {}  # what has flowed in so far, a gradient for each output
+    ours: set[tuple[_Place, int]] = set()  # sums made here, which may be added to in place
     caught: dict[int, Any] = {}
     heap: list[tuple[int, Function]] = []
-    useful: set[Any] = set() if wanted is None else _useful(roots, wanted)
+    useful: set[_Place] = set() if wanted is None else _useful(roots, wanted)
 
-    def leads(edge: tuple[Any, int]) -> bool:  # to a wanted place
-        return wanted is not None and ((id(edge[0]), edge[1]) in wanted or edge[0] in useful)
-
-    def send(edge: tuple[Any, int], g: Any) -> None:
-        target, index = edge
-        if isinstance(target, Function):
-            entry = pending.get(target)
-            if entry is None:
+    def send(target: _Place, index: int, g: Any) -> None:
+        entry = pending.get(target)
+        if entry is None:
+            if isinstance(target, Function):
                 if target._freed:
                     raise _freed_error(target)
-                entry = pending[target] = _Pending(target._n_outputs)
                 heappush(heap, (-target._order, target))
-            entry.add(index, g)
+                entry = pending[target] = [None] * target._n_outputs
+            else:
+                entry = pending[target] = [None]
+        held = entry[index]
+        if held is None:
+            entry[index] = g
+        elif create_graph or (target, index) not in ours:
+            entry[index] = held + g
+            ours.add((target, index))
         else:
-            entry_of_leaf = leaves.get(id(target))
-            if entry_of_leaf is None:
-                entry_of_leaf = leaves[id(target)] = (target, _Pending(1))
-            entry_of_leaf[1].add(0, g)
+            held += g
+            entry[index] = held  # a 0-d NumPy result is a scalar: += made a new one
 
     for root, seed in zip(roots, seeds):
-        send((root, 0) if root._node is None else (root._node, root._index), seed)
+        send(root if root._node is None else root._node, root._index, seed)
     del seeds, seed
 
     while heap:
         node = heappop(heap)[1]
-        grads = pending.pop(node).grads
-        if node._output_hooks:
-            for index, hooks in node._output_hooks.items():
-                if grads[index] is not None:
-                    grads[index] = _run_hooks(hooks, grads[index])
-        if node._retained:
-            for index, reference in node._retained.items():
-                tensor = reference()
-                if tensor is not None and grads[index] is not None and wanted is None:
-                    _accumulate(tensor, grads[index], owned=False)
-        if wanted is not None:
-            for index in range(node._n_outputs):
-                if (id(node), index) in wanted and grads[index] is not None:
-                    caught[wanted[id(node), index]] = grads[index]
-            if node not in useful:
-                continue
+        grads = pending.pop(node)
+        if node._output_hooks or node._retained:
+            _show(node, grads, wanted is None)
         edges, needs = node._edges, node.needs_input_grad
         if wanted is not None:
-            node.needs_input_grad = tuple([e is not None and leads(e) for e in edges])
+            for index, g in enumerate(grads):
+                if g is not None and (id(node), index) in wanted:
+                    caught[wanted[id(node), index]] = g
+            if node not in useful:
+                continue
+            edges = [  # those that lead to a wanted place
+                e if e and (e[0] in useful or (id(e[0]), e[1]) in wanted) else None for e in edges
+            ]
+            node.needs_input_grad = [e is not None for e in edges]
         try:
             results = _call_rule(node, grads, create_graph)
-            asked = node.needs_input_grad
         finally:
             node.needs_input_grad = needs
+        if len(results) < len(edges) and any(edges[len(results) :]):
+            raise RuntimeError(
+                f"backward: the gradient rule of {type(node).__name__} returned {len(results)} "
+                f"gradients for {len(edges)} inputs"
+            )
         shapes = node._input_shapes
         del grads
         for i, edge in enumerate(edges):
-            if edge is None or not asked[i]:
-                continue
-            g = results[i]
-            if g is None:
-                continue
-            if shapes is not None and g.shape != shapes[i]:
-                g = _sum_to(g, shapes[i])
-            send(edge, g)
+            if edge is not None:
+                g = results[i]
+                if g is not None:
+                    if shapes is not None and g.shape != shapes[i]:
+                        g = _sum_to(g, shapes[i])
+                    send(edge[0], edge[1], g)
         del results
         g = None
         if not retain_graph:
             # Everything the op held goes, and whoever comes again is told so.
             node.__dict__.clear()
             node._freed = True
-    return leaves, caught
+    return pending, caught
+
+
+def _show(node: Function, grads: list[Any], keep: bool) -> None:
+    r"""Run the hooks of a node's outputs and keep the gradients that were asked for."""
+    for index, hooks in (node._output_hooks or {}).items():
+        if grads[index] is not None:
+            grads[index] = _run_hooks(hooks, grads[index])
+    for index, reference in (node._retained or {}).items():
+        tensor = reference()
+        if keep and tensor is not None and grads[index] is not None:
+            _accumulate(tensor, grads[index], owned=False)
 
 
 def _freed_error(node: Function) -> RuntimeError:
@@ -269,6 +262,11 @@ def _useful(roots: Sequence[Tensor], wanted: dict[tuple[int, int], int]) -> set[
 
 def _accumulate(tensor: Tensor, g: Any, owned: bool) -> None:
     r"""Add ``g`` to ``tensor.grad``, out of place: the user may hold the old value."""
+    if tuple(g.shape) != tuple(tensor.shape):
+        raise RuntimeError(
+            f"backward: a gradient rule gave shape {tuple(g.shape)} for a tensor of shape "
+            f"{tuple(tensor.shape)}"
+        )
     if isinstance(g, tape._Tensor):
         tensor.grad = g.clone() if tensor.grad is None else tensor.grad + g
         return
@@ -345,13 +343,11 @@ def backward(
     seeds = _seeds(outputs, grad_outputs, "backward", create_graph)
     with set_grad_enabled(create_graph):
         leaves, _ = _walk(outputs, seeds, retain, create_graph, None)
-        arrived = []
-        for tensor, entry in leaves.values():
+        del seeds
+        for tensor, grads in leaves.items():
             if tensor._hooks:
-                entry.grads[0] = _run_hooks(tensor._hooks, entry.grads[0])
-            arrived.append((tensor, entry.grads))
-        del seeds, leaves
-        for tensor, grads in arrived:
+                grads[0] = _run_hooks(tensor._hooks, grads[0])
+        for tensor, grads in leaves.items():
             if create_graph:
                 _accumulate(tensor, grads[0], owned=False)
             else:
@@ -413,10 +409,9 @@ def grad(
         place.append(wanted.setdefault(key, len(wanted)))
     with set_grad_enabled(create_graph):
         leaves, caught = _walk(outputs, seeds, retain, create_graph, wanted)
-        for leaf_id, (tensor, entry) in leaves.items():
-            if (leaf_id, 0) in wanted:
-                g = entry.grads[0]
-                caught[wanted[leaf_id, 0]] = _run_hooks(tensor._hooks, g) if tensor._hooks else g
+        for leaf, (g,) in leaves.items():
+            if (id(leaf), 0) in wanted:
+                caught[wanted[id(leaf), 0]] = _run_hooks(leaf._hooks, g) if leaf._hooks else g
     del seeds, leaves
     results: list[Tensor | None] = []
     used: set[int] = set()

@@ -97,8 +97,7 @@ def raw_index(index: Any, array: Any) -> Any:
             )
             axis = array.ndim - rest
             continue
-        n = array.shape[axis]
-        if is_array(part) and part.dtype.kind == "b" and part.ndim:
+        if is_array(part) and part.dtype.kind == "b":
             if tuple(part.shape) != tuple(array.shape[axis : axis + part.ndim]):
                 raise IndexError(
                     f"getitem: expected a mask of shape {tuple(array.shape[axis:])}, "
@@ -106,6 +105,7 @@ def raw_index(index: Any, array: Any) -> Any:
                 )
             axis += part.ndim
             continue
+        n = array.shape[axis]
         if is_array(part):
             _check_range(np.asarray(part) if isinstance(part, np.generic) else part, n, "getitem")
         elif isinstance(part, int) and not -n <= part < n:
@@ -139,15 +139,15 @@ class GetItem(Function):
 
 class PutAdd(Function):
     r"""The adjoint of ``x[index]``: zeros of ``shape`` with the entries of y added at ``index``;
-    ȳ = x̄[index]."""
+    ȳ = x̄[index]. ``once`` says that no position occurs twice."""
 
-    def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
-        self.index, self.shape = index, shape
+    def __init__(self, index: Any, shape: tuple[int, ...], once: bool = False) -> None:
+        self.index, self.shape, self.once = index, shape, once
 
     def forward(self, y):
         x = get_array_module(y).zeros(self.shape, y.dtype)
-        if _is_basic(self.index):
-            x[self.index] = y  # no position occurs twice
+        if self.once or _is_basic(self.index):
+            x[self.index] = y
         else:
             scatter_add_kernel(x, self.index, y)
         return x
@@ -160,14 +160,15 @@ class Gather(Function):
     r"""y = x at ``index`` along an axis, elsewhere at y's own position;  x̄ = ȳ added back there."""
 
     def __init__(self, index: Any, axis: int) -> None:
-        self.index, self.axis = index, axis
+        self.position = _along(index, axis)
+        self.once = not index.ndim or index.shape[axis] == 1
 
     def forward(self, x):
         self.shape = x.shape
-        return x[_along(self.index, self.axis)]
+        return x[self.position]
 
     def backward(self, g):
-        return PutAdd.apply(g, index=_along(self.index, self.axis), shape=self.shape)
+        return PutAdd.apply(g, index=self.position, shape=self.shape, once=self.once)
 
 
 def _along(index: Any, axis: int) -> tuple[Any, ...]:

@@ -289,10 +289,27 @@ def binary_cross_entropy(
 
 
 # ----------------------------------------------------------------------------- regression losses
+class SquaredError(Function):
+    r"""l = (x - t)²;  x̄ = 2 l̄ (x - t), t̄ = -x̄."""
+
+    def forward(self, x, t):
+        self.difference = x - t
+        return self.difference * self.difference
+
+    def backward(self, g, x, t):
+        gx = g * (2 * (x - t))
+        return gx, -gx if self.needs_input_grad[1] else None
+
+    def backward_array(self, g):
+        gx = self.difference * 2
+        gx *= g
+        return gx, -gx if self.needs_input_grad[1] else None
+
+
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     r"""The squared error :math:`(x - t)^2`."""
     _same_shape(input, target, "mse_loss")
-    return _reduce(square(input - target), reduction, "mse_loss")
+    return _reduce(SquaredError.apply(input, target), reduction, "mse_loss")
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:

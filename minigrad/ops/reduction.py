@@ -52,6 +52,9 @@ class _Reduction(Function):
 
     def spread(self, g: Any) -> Any:
         r"""A gradient of the reduced shape, broadcast over the input's."""
+        if isinstance(g, (np.ndarray, np.generic)) and g.size == 1:
+            if math.prod(self.shape) < 10_000:  # quicker than a broadcast view of one number
+                return np.full(self.shape, g, g.dtype)
         return broadcast_to(reshape(g, _keep_shape(self.shape, self.axes)), self.shape)
 
 
