@@ -310,7 +310,7 @@ _wrap: Callable[[Any], Any]
 
 
 def _connect(tensor_type: type, wrap: Callable[[Any], Any]) -> None:
-    r"""``tensor.py`` introduces its class: it needs this module first, and the two are one engine."""
+    r"""``tensor.py`` introduces its class: it needs this module first; the two are one engine."""
     global _Tensor, _wrap
     _Tensor, _wrap = tensor_type, wrap
 
@@ -338,7 +338,7 @@ def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) 
             f"{name}: expected all tensors on one device, got {', '.join(sorted(devices))}; "
             "move them with .to(device)"
         )
-    for i, a in enumerate(values):
+    for a in values:
         if not (isinstance(a, _Tensor) or type(a) in _SCALARS or is_array(a)):
             raise TypeError(f"{name}: expected tensors or numbers, got {type(a).__name__}")
     floats = {a.dtype for _, a in entries if a.dtype.kind == "f" and a.ndim} or {

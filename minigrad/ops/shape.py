@@ -350,7 +350,8 @@ def cat(tensors: Any, dim: int = 0) -> Any:
         same = len(shape) == len(shapes[0]) and len(shape) > 0
         if not same or any(a != b for i, (a, b) in enumerate(zip(shape, shapes[0])) if i != axis):
             raise ValueError(
-                f"cat: expected equal shapes except along axis {axis}, got {', '.join(map(str, shapes))}"
+                f"cat: expected equal shapes except along axis {axis}, "
+                f"got {', '.join(map(str, shapes))}"
             )
     return Cat.apply(*tensors, axis=axis)
 
@@ -365,7 +366,7 @@ def stack(tensors: Any, dim: int = 0) -> Any:
 
 
 def split(input: Any, split_size: int | Sequence[int], dim: int = 0) -> tuple[Any, ...]:
-    r"""Consecutive parts along ``dim``: of one size (the last may be smaller), or of given sizes."""
+    r"""Consecutive parts along ``dim``: of one size (the last may be smaller), or of given ones."""
     shape = shape_of(input)
     axis = normalise_axis(dim, len(shape), "split")
     n = shape[axis]
