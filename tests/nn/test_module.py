@@ -383,10 +383,11 @@ def test_hooks_can_replace_arguments_and_result():
 def test_a_hook_may_remove_itself():
     layer = nn.Identity()
     count = []
-    handle = layer.register_forward_hook(lambda m, a, o: (count.append(1), handle.remove())[1])
+    handle = layer.register_forward_hook(lambda m, a, o: (count.append("once"), handle.remove())[1])
+    layer.register_forward_hook(lambda m, a, o: count.append("always"))
     layer(mg.ones(1))
     layer(mg.ones(1))
-    assert len(count) == 1
+    assert count == ["once", "always", "always"]
 
 
 def test_no_forward():

@@ -126,6 +126,27 @@ def test_plateau_by_hand():
     assert seen == [1.0, 1.0, 1.0, 0.5, 0.5, 0.3, 0.3, 0.3]
 
 
+def test_plateau_waits_after_a_reduction():
+    optimizer = optimiser(1.0)
+    schedule = schedules.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, cooldown=2)
+    seen = []
+    for _ in range(8):
+        schedule.step(1.0)
+        seen.append(optimizer.param_groups[0]["lr"])
+    # The first is an improvement on infinity; then every third epoch reduces.
+    assert seen == [1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
+
+
+def test_plateau_leaves_small_rates_alone():
+    optimizer = optimiser(1.0)
+    schedule = schedules.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, eps=0.2)
+    seen = []
+    for _ in range(5):
+        schedule.step(1.0)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == [1.0, 0.5, 0.25, 0.25, 0.25]
+
+
 def test_a_foreign_state_changes_nothing():
     optimizer = optimiser()
     schedule = schedules.StepLR(optimizer, 3)
