@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.train import load_safetensors, predict
+from models.supervised import mlp
 from models.variational import vae, vae_conv
 
 pytest.importorskip("matplotlib")
@@ -255,3 +257,27 @@ def test_vae_learns_in_full(tmp_path: Path) -> None:
     metrics: dict[str, Any] = vae.train(vae.Config(out=str(tmp_path))).metrics
     assert 45.5 < metrics["test_negative_elbo"] <= 112
     assert 15 <= metrics["test_kl"] <= 30
+
+
+def mnist_score(classifier: nn.Module, images: mg.Tensor) -> float:
+    r"""exp E KL(p(y|x) || p(y)): near 10 if each image is clearly one of ten equally frequent
+    digits, 1 if all look the same."""
+    p = predict(classifier, images).softmax(1).numpy().astype(float)
+    return float(np.exp((p * np.log(p / p.mean(0) + 1e-12)).sum(1).mean()))
+
+
+@pytest.mark.slow
+def test_vae_conv_learns(tmp_path: Path) -> None:
+    """CONV_TEXT"""
+    classifier = mlp.MLP()
+    mlp_config = mlp.Config(out=str(tmp_path / "mlp"), epochs=5, train_images=10_000)
+    mlp.train(mlp_config)
+    classifier.load_state_dict(load_safetensors(tmp_path / "mlp" / "model.safetensors"))
+    config = vae_conv.Config(out=str(tmp_path / "vae"), epochs=5, train_images=10_000)
+    metrics = vae_conv.train(config).metrics
+    model = vae_conv.VAE()
+    model.load_state_dict(load_safetensors(tmp_path / "vae" / "model.safetensors"))
+    with mg.no_grad():
+        samples = model.decoder(mg.randn(1000, 2, generator=mg.Generator(0))).sigmoid()
+    score = mnist_score(classifier, samples)
+    print("CALIBRATION", metrics, score)

@@ -1,0 +1,63 @@
+r"""The models on the strict device, which behaves as a GPU does: nothing reaches the host unless
+the code says so, and a training step never waits."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minigrad.testing.strict import strict
+from minigrad.train import Run
+from models.__main__ import entries
+from models.supervised import mlp
+
+pytest.importorskip("matplotlib")
+
+TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "test_images": 60, "batch_size": 20}
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries()])
+def test_the_device_computes_what_the_host_does(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = importlib.import_module(f"models.{name}")
+    results = [
+        model.train(
+            model.Config(device=device, out=str(tmp_path / device), train_images=60, **TINY)
+        )
+        for device in ("cpu", "strict")
+    ]
+    for key, value in results[0].metrics.items():
+        # Sums in another order: a single image may change sides.
+        np.testing.assert_allclose(results[1].metrics[key], value, rtol=2e-3, atol=0.04)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries()])
+def test_a_step_does_not_wait(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the first batch to the last: whatever waits is in what happens once an epoch."""
+    model = importlib.import_module(f"models.{name}")
+    waits = []
+    real = Run.batches
+
+    def counted(self: Run, loader: Any, *values: Any) -> Any:
+        with strict.count() as counts:
+            yield from real(self, loader, *values)
+        waits.append((len(loader), counts.synchronisations))
+
+    monkeypatch.setattr(Run, "batches", counted)
+    out = str(tmp_path / "run")
+    model.train(model.Config(device="strict", out=out, train_images=60, **TINY))
+    assert waits == [(3, 0)]
+
+
+def test_a_run_may_go_on_elsewhere(tmp_path: Path) -> None:
+    """A checkpoint of one device is resumed on another."""
+    out = str(tmp_path / "run")
+    mlp.train(mlp.Config(out=out, device="strict", train_images=60, **TINY))
+    options = {**TINY, "epochs": 2}
+    result = mlp.train(mlp.Config(out=out, device="cpu", resume=True, train_images=60, **options))
+    assert [line["epoch"] for line in result.history] == [1, 2]
