@@ -40,6 +40,13 @@ def _runs_of(name: str) -> list[Path]:
     return sorted((f for f in folders if f.name.isdigit()), key=lambda f: int(f.name))
 
 
+def is_leftover(path: Path) -> bool:
+    """Whether ``path`` is a file of a run that a killed process was still writing."""
+    return path.name in {f"{name}.tmp" for name in (CONFIG, RESULT, CHECKPOINT, WEIGHTS)} or (
+        re.fullmatch(r"best-\d+-\d+\.safetensors\.tmp", path.name) is not None
+    )
+
+
 def run_folder(name: str, config: RunConfig) -> Path:
     """Where the run goes: ``--out``, else the newest numbered folder to resume, else a new one."""
     if config.out is not None:

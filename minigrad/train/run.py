@@ -58,6 +58,7 @@ from .record import (
     WEIGHTS,
     command,
     hardware,
+    is_leftover,
     module_name,
     run_folder,
 )
@@ -147,9 +148,11 @@ class Run:
                     "starts a new one"
                 )
             _same_run(config_file, record, self.config)
+        elif self.folder.is_dir() and any(not is_leftover(p) for p in self.folder.iterdir()):
+            raise RunError(f"{self.folder} is not empty and holds no run; choose another --out")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob("*.tmp"):  # of a process that was killed while writing
-            leftover.unlink()
+        for path in filter(is_leftover, self.folder.iterdir()):
+            path.unlink()
         self._resuming = self.config.resume and (self.folder / CHECKPOINT).exists()
         write_atomically(config_file, (json.dumps(record, indent=2) + "\n").encode())
         # The log of a resumed run is cut to the checkpoint's length in restore.

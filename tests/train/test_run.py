@@ -99,6 +99,20 @@ def test_a_folder_in_use_is_left_alone() -> None:
     assert {p: p.read_bytes() for p in Path("here").iterdir()} == before
 
 
+def test_a_folder_of_somebody_else_is_left_alone() -> None:
+    Path("mine").mkdir()
+    Path("mine/notes.tmp").write_text("x")
+    for resume in (False, True):
+        with pytest.raises(RunError, match="mine is not empty and holds no run"):
+            train(Config(out="mine", resume=resume))
+    assert [p.name for p in Path("mine").iterdir()] == ["notes.tmp"]
+    # What a process leaves that was killed at once is not in the way.
+    Path("killed").mkdir()
+    Path("killed/config.json.tmp").write_text("{")
+    assert train(Config(out="killed")).metrics["n"] == 3
+    assert not list(Path("killed").glob("*.tmp"))
+
+
 def test_more_epochs_later_are_the_same_as_at_once() -> None:
     train(Config(out="short"))
     train(Config(out="short", resume=True, epochs=4))
