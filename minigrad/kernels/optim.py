@@ -63,7 +63,11 @@ def _in_blocks(xp: Any, step: Callable[..., None], scratch: int, *arrays: Any) -
         cut = [None if a is None else a[start:stop] for a in arrays]
         step(*cut, *[room[: stop - start] for room in _scratch(dtype, scratch)])
 
-    parallel_for(block, n, grain=BLOCK, threads=None if n >= PARALLEL else 1)
+    if n >= PARALLEL:
+        parallel_for(block, n, grain=BLOCK)
+        return
+    for start in range(0, n, BLOCK):
+        block(start, min(start + BLOCK, n))
 
 
 def _scalars(xp: Any, dtype: np.dtype, *values: float) -> tuple[Any, ...]:

@@ -6,7 +6,6 @@ moving, saving, loading, printing, hooks. Does not belong here: layers.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -171,6 +170,8 @@ class Module:
             if "_parameter_names" not in d:
                 text += "; was super().__init__() called?"
             else:
+                import difflib  # only needed here, and slow to import
+
                 close = difflib.get_close_matches(name, [n for n in d if n[0] != "_"], 1)
                 text += f"; did you mean {close[0]!r}?" if close else ""
         raise AttributeError(text)

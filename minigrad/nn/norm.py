@@ -70,11 +70,12 @@ class _BatchNorm(Module):
             raise ValueError(
                 f"{type(self).__name__}: expected a {wanted} input, got shape {input.shape}"
             )
-        momentum = self.momentum
+        momentum: Any = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if momentum is None:  # the plain mean over all batches so far
-                momentum = 1.0 / self.num_batches_tracked.item()
+                # It stays on the device: nothing waits for the count.
+                momentum = (1.0 / self.num_batches_tracked.data).astype(self.running_mean.dtype)
         return ops.batch_norm(
             input,
             self.running_mean,

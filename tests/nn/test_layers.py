@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional
+from minigrad.testing.strict import strict
 
 
 def test_linear():
@@ -194,6 +195,20 @@ def test_batch_norm_by_hand(shape, momentum, affine):
     assert layer.running_mean.tolist() == [0.0] * 3 and layer.running_var.tolist() == [1.0] * 3
     assert layer.num_batches_tracked.item() == 0
     assert not affine or layer.weight.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_norm_on_a_device_never_waits(momentum):
+    x = np.random.default_rng(0).normal(size=(4, 3, 2, 2)).astype(np.float32)
+    here, there = (nn.BatchNorm2d(3, momentum=momentum) for _ in range(2))
+    there.to("strict")
+    there(mg.Tensor(strict.asarray(x)))  # makes what is kept between steps
+    with strict.count() as count:
+        there(mg.Tensor(strict.asarray(x))).sum().backward()
+    assert count.synchronisations == 0
+    for _ in range(2):
+        here(mg.tensor(x))
+    np.testing.assert_allclose(there.cpu().running_var.data, here.running_var.data, rtol=1e-6)
 
 
 def test_batch_norm_without_running_statistics():
