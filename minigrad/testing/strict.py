@@ -495,7 +495,8 @@ def _build() -> _StrictModule:
     for name in names.UFUNCS:
         setattr(module, name, _Ufunc(name))
     for name in names.FUNCTIONS:
-        setattr(module, name, _function(name, getattr(np, name), creates=False))
+        if hasattr(np, name):  # an older NumPy lacks some
+            setattr(module, name, _function(name, getattr(np, name), creates=False))
     for name in names.CREATION:
         setattr(module, name, _function(name, getattr(np, name), creates=True))
     for name in names.FROM_HOST:

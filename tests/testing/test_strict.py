@@ -201,7 +201,7 @@ def test_it_is_a_device() -> None:
 
 def test_every_listed_name_works_in_numpy() -> None:
     for group in (names.UFUNCS, names.FUNCTIONS, names.CREATION, names.METADATA, names.CONSTANTS):
-        for name in group:
+        for name in set(group) - {"cumulative_sum"}:  # (new in NumPy 2.1)
             assert hasattr(strict, name)
             assert hasattr(np, name)
 
