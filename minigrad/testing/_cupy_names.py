@@ -28,7 +28,7 @@ FUNCTIONS = (
     "atleast_1d", "atleast_2d", "atleast_3d", "average", "bincount", "broadcast_arrays",
     "broadcast_to", "choose", "clip", "column_stack", "compress", "concat", "concatenate",
     "convolve", "copy", "copyto", "correlate", "count_nonzero", "cov", "cross", "cumprod",
-    "cumsum", "cumulative_sum", "delete", "diag", "diagflat", "diagonal", "diff", "digitize",
+    "cumsum", "delete", "diag", "diagflat", "diagonal", "diff", "digitize",
     "dot", "dstack", "einsum", "empty_like", "expand_dims", "extract", "fill_diagonal", "fix",
     "flatnonzero", "flip", "fliplr", "flipud", "full_like", "gradient", "histogram", "hstack",
     "imag", "inner", "interp", "isclose", "isin", "kron", "lexsort", "matmul",
