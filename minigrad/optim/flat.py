@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..backend import device_of, get_array_module, to_device
 
 if TYPE_CHECKING:
@@ -123,6 +125,14 @@ def _check_gradient(who: str, gradient: Any, parameter: Any) -> None:
         )
 
 
+def _address(array: Any) -> int:
+    r"""Where the first element is, in the memory of the array's device."""
+    if isinstance(array, np.ndarray):
+        return array.__array_interface__["data"][0]
+    pointer = getattr(getattr(array, "data", None), "ptr", None)  # CuPy
+    return id(array) if pointer is None else pointer
+
+
 def flatten(
     who: str, params: Sequence[Tensor], old: Sequence[FlatParameters] = ()
 ) -> list[FlatParameters]:
@@ -132,8 +142,16 @@ def flatten(
     and device (``module.to`` may have moved it).
 
     Raises:
-        ValueError: a parameter has state of another shape; nothing has been changed.
+        ValueError: a parameter has state of another shape, or two parameters share memory (each
+            would get its own, and silently drift apart); nothing has been changed.
     """
+    owners: dict[int, Tensor] = {}
+    for p in params:
+        if p.data.size and owners.setdefault(_address(p.data), p) is not p:
+            raise ValueError(
+                f"{who}: two parameters of shapes {owners[_address(p.data)].shape} and {p.shape} "
+                "share memory; to tie them, use one Parameter in both places"
+            )
     had: dict[int, tuple[FlatParameters, int]] = {}
     for flat in old:
         for i, p in enumerate(flat.params):

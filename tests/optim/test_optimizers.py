@@ -1,9 +1,8 @@
-"""Optimisers: the textbook trajectory, who is stepped and who is not, and their state."""
+"""Optimisers: the textbook trajectory, who is stepped and who is not, and bad input."""
 
 from __future__ import annotations
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -14,45 +13,16 @@ import minigrad as mg
 from minigrad import optim
 from minigrad.kernels import optim as kernels
 from minigrad.testing.strict import strict
-
-SHAPES = [(3, 4), (5,), (), (2, 1, 3), (0,)]
-
-MAKERS = {
-    "sgd": lambda params: optim.SGD(params, lr=0.1),
-    "momentum": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, dampening=0.2),
-    "nesterov": lambda params: optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
-    "rmsprop": lambda params: optim.RMSprop(params, lr=0.05, momentum=0.5, centered=True),
-    "adam": lambda params: optim.Adam(params, lr=0.05, weight_decay=0.1),
-    "amsgrad": lambda params: optim.Adam(params, lr=0.05, amsgrad=True),
-    "adamw": lambda params: optim.AdamW(params, lr=0.05),
-}
-every = pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-
-
-def parameters(seed: int = 0, dtype=np.float64, shapes=SHAPES) -> list[mg.Tensor]:
-    rng = np.random.default_rng(seed)
-    return [mg.tensor(rng.normal(size=s).astype(dtype), requires_grad=True) for s in shapes]
-
-
-def set_gradients(params: list[mg.Tensor], rng: np.random.Generator) -> None:
-    for p in params:
-        p.grad = mg.Tensor(np.asarray(rng.normal(size=p.shape), p.dtype))
-
-
-def run(optimizer, params, steps: int, seed: int = 1) -> None:
-    rng = np.random.default_rng(seed)
-    for _ in range(steps):
-        set_gradients(params, rng)
-        optimizer.step()
-
-
-def values(params) -> list[np.ndarray]:
-    return [p.detach().numpy().copy() for p in params]
-
-
-def assert_equal(a, b) -> None:
-    for x, y in zip(a, b, strict=True):
-        np.testing.assert_array_equal(x, y)
+from tests.optim.common import (
+    MAKERS,
+    SHAPES,
+    assert_equal,
+    every,
+    parameters,
+    run,
+    set_gradients,
+    values,
+)
 
 
 # ------------------------------------------------------------------------------- trajectories
@@ -280,6 +250,21 @@ def test_a_changed_shape_is_an_error_and_changes_nothing():
     assert_equal(values(params), before)
 
 
+def test_parameters_that_share_memory_are_refused():
+    params = parameters(shapes=[(3, 4), (3, 4), (4,)])
+    params[1].data = params[0].data
+    arrays = [p.data for p in params]
+    with pytest.raises(ValueError, match="share memory; to tie them"):
+        optim.SGD(params)
+    assert all(p.data is a for p, a in zip(params, arrays))
+    params[1].data = np.ones((3, 4))
+    optimizer = optim.SGD(params)
+    params[2].data = params[0].data[0]  # later, and only in part
+    set_gradients(params, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"\(3, 4\) and \(4,\) share memory"):
+        optimizer.step()
+
+
 @every
 def test_two_optimisers_on_the_same_parameters(maker):
     params, same = parameters(), parameters()
@@ -406,116 +391,6 @@ def test_zero_grad():
     assert np.isnan(held.numpy()[0, 0])
     optimizer.zero_grad()
     assert all(p.grad is None for p in params)
-
-
-# ---------------------------------------------------------------------------------------- state
-@every
-@given(steps=st.integers(0, 3))
-def test_a_restored_optimiser_goes_on_bit_for_bit(maker, steps):
-    params = parameters()
-    optimizer = maker(params)
-    run(optimizer, params, steps)
-    saved = copy.deepcopy(optimizer.state_dict())
-    weights = values(params)
-    run(optimizer, params, 3, seed=9)
-
-    others = [mg.tensor(w, requires_grad=True) for w in weights]
-    restored = maker(others)
-    run(restored, others, 2, seed=5)  # it had a life before
-    for p, w in zip(others, weights):
-        p.data[...] = w
-    restored.load_state_dict(saved)
-    run(restored, others, 3, seed=9)
-    assert_equal(values(params), values(others))
-
-
-@every
-def test_deepcopy_goes_its_own_way(maker):
-    params = parameters()
-    optimizer = maker(params)
-    run(optimizer, params, 2)
-    others, twin = copy.deepcopy((params, optimizer))
-    run(optimizer, params, 2)
-    before = values(params)
-    run(twin, others, 2)
-    assert_equal(values(others), before)
-    run(twin, others, 1)
-    assert_equal(values(params), before)
-
-
-def test_state_dict_structure():
-    params = parameters()
-    optimizer = optim.Adam([{"params": params[:2]}, {"params": params[2:], "lr": 0.5}])
-    assert optimizer.state_dict()["state"] == {}
-    run(optimizer, params, 2)
-    saved = optimizer.state_dict()
-    assert [g["params"] for g in saved["param_groups"]] == [[0, 1], [2, 3, 4]]
-    assert list(saved["state"]) == [0, 1, 2, 3, 4]
-    assert list(saved["state"][0]) == ["step", "exp_avg", "exp_avg_sq"]
-    assert saved["state"][0]["step"] == 2
-    assert saved["state"][0]["exp_avg"].shape == (3, 4)
-    groups = json.loads(json.dumps(saved["param_groups"]))  # JSON has no tuples
-    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
-    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
-
-
-def test_state_can_be_written_through():
-    params = parameters()
-    optimizer = optim.SGD(params, lr=1.0, momentum=0.5)
-    run(optimizer, params, 1)
-    optimizer.state[params[0]]["momentum_buffer"].zero_()
-    before = values(params)[0]
-    params[0].grad = mg.Tensor(np.zeros((3, 4)))
-    optimizer.step()
-    np.testing.assert_array_equal(values(params)[0], before)
-
-
-def broken(saved: dict) -> list[tuple[str, dict]]:
-    def change(f):
-        s = copy.deepcopy(saved)
-        f(s)
-        return s
-
-    bad = mg.zeros(7, dtype=mg.float64)
-    return [
-        ("expected 'state' and 'param_groups'", {"weights": 1}),
-        ("groups of", change(lambda s: s["param_groups"].append(s["param_groups"][0]))),
-        ("groups of", change(lambda s: s["param_groups"][0]["params"].pop())),
-        ("missing lr", change(lambda s: s["param_groups"][0].pop("lr"))),
-        ("lr >= 0", change(lambda s: s["param_groups"][0].update(lr=-1.0))),
-        ("no such parameter", change(lambda s: s["state"].update({17: s["state"][0]}))),
-        ("shape", change(lambda s: s["state"][0].update(exp_avg=bad))),
-        ("expected", change(lambda s: s["state"][0].update(momentum_buffer=bad))),
-        ("whole number", change(lambda s: s["state"][0].update(step=1.5))),
-        ("whole number", change(lambda s: s["state"][0].update(step=-1))),
-        ("whole number", change(lambda s: s["state"][0].pop("step"))),
-        ("floating", change(lambda s: s["state"][1].update(exp_avg="hello"))),
-    ]
-
-
-@pytest.mark.parametrize("case", range(12))
-def test_a_foreign_state_changes_nothing(case):
-    params, same = parameters(), parameters()
-    optimizer, untouched = optim.Adam(params), optim.Adam(same)
-    run(optimizer, params, 2)
-    run(untouched, same, 2)
-    message, bad = broken(optimizer.state_dict())[case]
-    with pytest.raises(ValueError, match=message):
-        optimizer.load_state_dict(bad)
-    run(optimizer, params, 2, seed=3)
-    run(untouched, same, 2, seed=3)
-    assert_equal(values(params), values(same))
-
-
-def test_all_errors_are_listed():
-    params = parameters()
-    optimizer = optim.Adam(params)
-    run(optimizer, params, 1)
-    saved = copy.deepcopy(optimizer.state_dict())
-    saved["state"][0]["exp_avg"] = mg.zeros(1)
-    saved["state"][99] = {}
-    with pytest.raises(ValueError, match=r"parameter 0: .*parameter 99"):
-        optimizer.load_state_dict(saved)
 
 
 # ------------------------------------------------------------------------------------ bad input
