@@ -386,7 +386,9 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     if chunks <= 0:
         raise ValueError(f"chunk: expected a positive number of chunks, got {chunks}")
     n = shape_of(input)[normalise_axis(dim, len(shape_of(input)), "chunk")]
-    return split(input, max(-(-n // chunks), 1), dim)
+    if not n:
+        return split(input, [0] * chunks, dim)  # as PyTorch has it
+    return split(input, -(-n // chunks), dim)
 
 
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:

@@ -262,8 +262,9 @@ def pool_cases(draw: st.DrawFn, dims: int = 2, dilated: bool = False) -> PoolCas
     stride = draw(st.sampled_from((None, each(1, 3))))
     padding = tuple([draw(st.integers(0, k // 2)) for k in kernel])
     dilation = each(1, 2) if dilated else (1,) * dims
+    # An axis at least as long as the dilation: no window sees padding alone.
     size = [
-        max(1, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 2))
+        max(d, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 2))
         for k, p, d in zip(kernel, padding, dilation)
     ]
     lead = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))

@@ -165,7 +165,9 @@ def _split_reference(x, split_size, dim):
 
 def _chunk_reference(x, chunks, dim):
     n = x.shape[dim]
-    size = max(1, (n + chunks - 1) // chunks)
+    if n == 0:
+        return (x,) * chunks
+    size = (n + chunks - 1) // chunks
     return _split_reference(x, size, dim)
 
 

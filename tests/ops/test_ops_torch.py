@@ -1,0 +1,156 @@
+r"""The op table against PyTorch: the same names and arguments give the same values and gradients.
+
+Runs where PyTorch is installed. The references in the table say what is right; this says that it
+is also what PyTorch does, defaults and corner cases included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from tests.ops.row import Draw, Row
+from tests.ops.table import ROWS
+from tests.ops.test_table import as_tuple, assert_close, is_float, placed, try_examples
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+
+def _t(array: Any) -> Any:
+    return torch.from_numpy(np.array(array, order="C")) if isinstance(array, np.ndarray) else array
+
+
+def _index(x: Any, index: Any) -> Any:
+    return x[tuple(map(_t, index)) if isinstance(index, tuple) else _t(index)]
+
+
+def _without_none(f: Any) -> Any:
+    r"""PyTorch wants ``dim`` left out where we take None."""
+    return lambda *x, dim=None, **k: f(*x, **k) if dim is None else f(*x, dim=dim, **k)
+
+
+# Where the call is not simply torch.<name> or torch.nn.functional.<name>.
+SPECIAL = {
+    "pow-number": lambda x, exponent: torch.pow(x, exponent),
+    "number-pow": lambda x, base: torch.pow(base, x),
+    "floor_divide": lambda x, y: torch.floor_divide(x, y),
+    "clamp": lambda x, low, high: torch.clamp(x, low, high),
+    "clamp-tensors": torch.clamp,
+    "cast": lambda x: x * 1,
+    "contiguous": lambda x: x.contiguous(),
+    "max-all": torch.max,
+    "expand": lambda x, shape: x.expand(shape),
+    "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
+    "permute": lambda x, dims: torch.permute(x, dims),
+    "movedim": torch.movedim,
+    "cat": lambda *x, dim: torch.cat(x, dim),
+    "stack": lambda *x, dim: torch.stack(x, dim),
+    "pad": lambda x, pad, value: F.pad(x, pad, value=value),
+    "pad-edges": None,  # PyTorch wants a batch and channels
+    "repeat": lambda x, repeats: x.repeat(repeats),
+    "tile": torch.tile,
+    "unflatten": torch.unflatten,
+    "getitem-basic": None,  # PyTorch has no negative steps
+    "getitem-integers": None,
+    "getitem-mask": _index,
+    "gather": lambda x, index, dim: torch.gather(x, dim, index),
+    "take_along_dim": lambda x, index, dim: torch.take_along_dim(x, index, dim),
+    # PyTorch cannot differentiate by a src that is larger than the index.
+    "scatter_add": lambda x, index, src, dim: torch.scatter_add(
+        x, dim, index, src[tuple(slice(0, n) for n in index.shape)]
+    ),
+    "index_select": lambda x, index, dim: torch.index_select(x, dim, index),
+    "masked_fill": lambda x, mask: torch.where(mask, torch.tensor(1.5, dtype=x.dtype), x),
+    "einsum": lambda *x, equation: torch.einsum(equation, *x),
+    "conv2d-same": lambda x, w, dilation: F.conv2d(x, w, padding="same", dilation=dilation),
+    "batch_norm-train": lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, True, eps=eps),
+    "batch_norm-eval": lambda x, w, b, mean, var, eps: F.batch_norm(
+        x, _t(mean), _t(var), w, b, False, eps=eps
+    ),
+    "cross_entropy": lambda x, t, weight, **k: F.cross_entropy(x, t, _t(weight), **k),
+    "cross_entropy-soft": F.cross_entropy,
+    "nll_loss": lambda x, t, weight, reduction: F.nll_loss(x, t, _t(weight), reduction=reduction),
+    "binary_cross_entropy_with_logits": lambda x, t, weight, pos_weight, reduction: (
+        F.binary_cross_entropy_with_logits(
+            x, t, _t(weight), pos_weight=_t(pos_weight), reduction=reduction
+        )
+    ),
+    "norm": lambda x, p, dim: torch.linalg.vector_norm(x, 2 if p == "fro" else p, dim),
+    "logsumexp": lambda x, dim, keepdim: torch.logsumexp(
+        x, tuple(range(x.ndim)) if dim is None else dim, keepdim
+    ),
+    "prod": None,  # one axis only there
+    "any": _without_none(torch.any),
+    "all": _without_none(torch.all),
+    "squeeze": _without_none(torch.squeeze),
+    "split": lambda x, split_size, dim: torch.split(x, split_size, dim),
+    "repeat_interleave": lambda x, repeats, dim: torch.repeat_interleave(x, repeats, dim),
+    "count_nonzero": lambda x, dim: torch.count_nonzero(x, dim),
+    "embedding": F.embedding,
+    "kl_div": F.kl_div,
+    "one_hot": F.one_hot,
+    "bitwise_not": torch.bitwise_not,
+    **{
+        f"{kind}_pool{n}d": getattr(F, f"{kind}_pool{n}d")
+        for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
+        for n in (1, 2)
+    },
+    "roll": lambda x, shifts, dims: torch.roll(x, shifts, dims),
+}
+# Ours alone, random, or moved to another device.
+WITHOUT = {
+    "move", "sum_to", "batch_norm-running", "dropout", "dropout1d", "dropout2d", "gaussian_sample",
+}  # fmt: skip
+
+
+def _counterpart(row: Row) -> Any:
+    if row.name in SPECIAL:
+        return SPECIAL[row.name]
+    return getattr(torch, row.name, None) or getattr(F, row.name, None)
+
+
+COMPARED = [row for row in ROWS if row.name not in WITHOUT and _counterpart(row) is not None]
+
+
+def test_most_rows_have_a_counterpart() -> None:
+    missing = {row.name for row in ROWS} - {row.name for row in COMPARED} - WITHOUT
+    assert missing == {name for name, f in SPECIAL.items() if f is None}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:reduction. 'mean'")
+@pytest.mark.parametrize("row", COMPARED, ids=[row.name for row in COMPARED])
+def test_as_in_pytorch(row: Row) -> None:
+    other = _counterpart(row)
+
+    def test(d: Draw) -> None:
+        case = row.draw(d)
+        tensors, copies = placed(d, case, "cpu", np.float64, differentiable=row.order > 0)
+        theirs = [_t(c) for c in copies]
+        for x in theirs:
+            if x is not None and x.is_floating_point() and row.order > 0:
+                x.requires_grad_()
+        ours_out = as_tuple(row.fn(*tensors, **case.params))
+        theirs_out = as_tuple(other(*theirs, **case.params))
+        assert len(ours_out) == len(theirs_out)
+        for a, b in zip(ours_out, theirs_out):
+            assert_close(a.data, b.detach().numpy(), 1e-10, "value")
+            assert a.dtype == b.detach().numpy().dtype
+        pairs = [(a, b) for a, b in zip(ours_out, theirs_out) if a.requires_grad]
+        if not pairs:
+            return
+        u = [d.floats(a.shape) for a, _ in pairs]
+        mg.autograd.backward([a for a, _ in pairs], [mg.Tensor(v) for v in u])
+        kept = [(b, _t(v)) for (_, b), v in zip(pairs, u) if b.requires_grad]
+        if kept:
+            torch.autograd.backward([b for b, _ in kept], [v for _, v in kept])
+        for x, y, array in zip(tensors, theirs, copies):
+            if is_float(array):
+                mine = np.zeros(array.shape) if x.grad is None else x.grad.data
+                yours = np.zeros(array.shape) if y.grad is None else y.grad.numpy()
+                assert_close(mine, yours, 1e-9, "gradient")
+
+    try_examples(test)
