@@ -4,8 +4,10 @@ and the arguments of convolution and pooling.
 Belongs here: what is useful for checking any op, yours too. Needs hypothesis, which is imported
 here and nowhere else in minigrad. Does not belong here: what one particular op accepts.
 
-Only shapes and choices are drawn by hypothesis, and so made simpler when a test fails; the values
-come from a NumPy generator with a drawn seed, which is a hundred times faster.
+Every strategy exists twice. ``shapes()``, a hypothesis strategy, makes a failing example simpler.
+``Choices.shape()`` chooses the same way with a NumPy generator, evenly: where only a few examples
+are tried, hypothesis would spend most of them on the simplest. Values always come from a NumPy
+generator with a drawn seed, which is a hundred times faster.
 
 >>> from hypothesis import given, settings
 >>> import numpy as np
@@ -29,6 +31,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 __all__ = [
+    "Choices",
     "ConvCase",
     "PoolCase",
     "arrays",
@@ -45,29 +48,141 @@ __all__ = [
     "values",
 ]
 
+Shape = tuple[int, ...]
+Layout = Callable[[np.ndarray], np.ndarray]
+
+
+class Choices:
+    r"""Shapes, axes, layouts and arguments, chosen evenly with a NumPy generator.
+
+    >>> import numpy as np
+    >>> choices = Choices(np.random.default_rng(0))
+    >>> shape = choices.shape(min_dims=2, max_dims=2, min_side=1)
+    >>> len(shape)
+    2
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def integer(self, low: int, high: int) -> int:
+        r"""An integer from ``low`` to ``high``, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def of(self, *options: Any) -> Any:
+        r"""One of the options."""
+        return options[self.integer(0, len(options) - 1)]
+
+    def boolean(self) -> bool:
+        r"""True or False."""
+        return bool(self.of(False, True))
+
+    def shape(
+        self, min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
+    ) -> Shape:
+        r"""A shape with few entries; with ``min_side=0`` sometimes of size zero."""
+        # Zero is one choice in ten: with more, hardly a shape of three axes would have an entry.
+        sides = list(range(max(min_side, 1), max_side + 1)) * (9 // max(max_side, 1))
+        sides += [0] if min_side == 0 else []
+        return tuple([self.of(*sides) for _ in range(self.integer(min_dims, max_dims))])
+
+    def broadcastable_shapes(
+        self, n: int = 2, max_dims: int = 3, min_side: int = 0, max_side: int = 3
+    ) -> tuple[Shape, ...]:
+        r"""``n`` shapes that broadcast together: axes of one are 1 or missing in another."""
+        common = self.shape(0, max_dims, min_side, max_side)
+        found = []
+        for _ in range(n):
+            lead = self.of(0, 0, self.integer(0, len(common)))
+            found.append(tuple([self.of(k, k, 1) for k in common[lead:]]))
+        return tuple(found)
+
+    def axis(self, ndim: int) -> int:
+        r"""One axis, counted from either end."""
+        return self.integer(-ndim, ndim - 1)
+
+    def axes(self, ndim: int) -> Any:
+        r"""None (all axes), an axis, or a tuple of different axes."""
+        kind = self.of("all", "one", "several")
+        if kind == "all" or not ndim:
+            return None
+        if kind == "one":
+            return self.axis(ndim)
+        chosen = [a for a in range(ndim) if self.boolean()] or [0]
+        return tuple([a - ndim if self.boolean() else a for a in chosen])
+
+    def layout(self) -> Layout:
+        r"""See :func:`layouts`."""
+        return self.of(_contiguous, _transposed, _reversed, _with_holes, _channels_last)
+
+    def conv_case(self, dims: int = 2, transposed: bool = False, max_out: int = 3) -> ConvCase:
+        r"""See :func:`conv_cases`."""
+        groups = self.of(1, 1, 2)
+        c_in, c_out = groups * self.integer(1, 2), groups * self.integer(1, 2)
+        kernel, stride = self._each(dims, 1, 3), self._each(dims, 1, 2)
+        dilation, padding = self._each(dims, 1, 2), self._each(dims, 0, 2)
+        small, large, more = [], [], []
+        for k, s, p, d in zip(kernel, stride, padding, dilation):
+            reach = d * (k - 1) + 1
+            # `large` cells give `small` windows, and leftover cells that no window reaches.
+            out = self.integer(1, max_out)
+            while (out - 1) * s + reach - 2 * p < 1:
+                out += 1
+            small.append(out)
+            large.append((out - 1) * s + reach - 2 * p + self.integer(0, s - 1))
+            more.append(self.integer(0, max(s, d) - 1))
+        size = (self.integer(1, 2), c_in, *(small if transposed else large))
+        weight = (c_in, c_out // groups) if transposed else (c_out, c_in // groups)
+        bias = (c_out,) if self.boolean() else None
+        return ConvCase(
+            size, (*weight, *kernel), bias, stride, padding, dilation, groups, tuple(more)
+        )
+
+    def pool_case(self, dims: int = 2, dilated: bool = False) -> PoolCase:
+        r"""See :func:`pool_cases`."""
+        kernel = self._each(dims, 1, 3)
+        stride = self.of(None, self._each(dims, 1, 3))
+        padding = tuple([self.integer(0, k // 2) for k in kernel])
+        dilation = self._each(dims, 1, 2) if dilated else (1,) * dims
+        # An axis at least as long as the dilation: no window sees padding alone.
+        size = [
+            max(d, d * (k - 1) + 1 - 2 * p) + self.integer(0, 2)
+            for k, p, d in zip(kernel, padding, dilation)
+        ]
+        shape = (*self._each(2, 1, 2), *size)
+        return PoolCase(shape, kernel, stride, padding, dilation, self.boolean())
+
+    def _each(self, n: int, low: int, high: int) -> Shape:
+        return tuple([self.integer(low, high) for _ in range(n)])
+
+
+class _Drawn(Choices):
+    r"""The same choices made by hypothesis, which makes them simpler when a test fails."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.draw(st.integers(low, high)))
+
+
+def _strategy(choose: Callable[[Choices], Any]) -> st.SearchStrategy[Any]:
+    return st.composite(lambda draw: choose(_Drawn(draw)))()
+
 
 # ------------------------------------------------------------------------------------- shapes
 def shapes(
     min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
-) -> st.SearchStrategy[tuple[int, ...]]:
+) -> st.SearchStrategy[Shape]:
     r"""Shapes with few entries; with ``min_side=0`` also shapes of size zero."""
-    # Zero is one choice in nine: with more, hardly a shape of three axes would have an entry.
-    sides = list(range(max(min_side, 1), max_side + 1)) * (9 // max(max_side, 1))
-    side = st.sampled_from([*sides, 0] if min_side == 0 else sides)
-    return st.integers(min_dims, max_dims).flatmap(lambda n: st.tuples(*[side] * n))
+    return _strategy(lambda c: c.shape(min_dims, max_dims, min_side, max_side))
 
 
-@st.composite
 def broadcastable_shapes(
-    draw: st.DrawFn, n: int = 2, max_dims: int = 3, min_side: int = 0, max_side: int = 3
-) -> tuple[tuple[int, ...], ...]:
+    n: int = 2, max_dims: int = 3, min_side: int = 0, max_side: int = 3
+) -> st.SearchStrategy[tuple[Shape, ...]]:
     r"""``n`` shapes that broadcast together: axes of one are 1 or missing in another."""
-    common = draw(shapes(0, max_dims, min_side, max_side))
-    found = []
-    for _ in range(n):
-        lead = draw(st.integers(0, len(common)))
-        found.append(tuple([draw(st.sampled_from((k, k, 1))) for k in common[lead:]]))
-    return tuple(found)
+    return _strategy(lambda c: c.broadcastable_shapes(n, max_dims, min_side, max_side))
 
 
 # ------------------------------------------------------------------------------------- values
@@ -159,27 +274,20 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.array(np.moveaxis(x, 1, -1), order="C"), -1, 1)
 
 
-def layouts() -> st.SearchStrategy[Callable[[np.ndarray], np.ndarray]]:
+def layouts() -> st.SearchStrategy[Layout]:
     r"""Functions that copy an array into other memory: the same values, other strides."""
-    return st.sampled_from((_contiguous, _transposed, _reversed, _with_holes, _channels_last))
+    return _strategy(lambda c: c.layout())
 
 
 # ---------------------------------------------------------------------------------------- axes
 def axis(ndim: int) -> st.SearchStrategy[int]:
     r"""One axis of an array with ``ndim`` axes, counted from either end."""
-    return st.integers(-ndim, ndim - 1)
+    return _strategy(lambda c: c.axis(ndim))
 
 
-@st.composite
-def axes(draw: st.DrawFn, ndim: int) -> Any:
+def axes(ndim: int) -> st.SearchStrategy[Any]:
     r"""None (all axes), an axis, or a tuple of different axes."""
-    kind = draw(st.sampled_from(("all", "one", "several")))
-    if kind == "all" or not ndim:
-        return None
-    if kind == "one":
-        return draw(axis(ndim))
-    chosen = draw(st.lists(st.integers(0, ndim - 1), unique=True, min_size=1))
-    return tuple([a - ndim if draw(st.booleans()) else a for a in chosen])
+    return _strategy(lambda c: c.axes(ndim))
 
 
 # ------------------------------------------------------------------------ convolution, pooling
@@ -187,85 +295,36 @@ def axes(draw: st.DrawFn, ndim: int) -> Any:
 class ConvCase:
     r"""Shapes and arguments that fit each other. ``input`` is (N, C, ...) of the op itself."""
 
-    input: tuple[int, ...]
-    weight: tuple[int, ...]
-    bias: tuple[int, ...] | None
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
+    input: Shape
+    weight: Shape
+    bias: Shape | None
+    stride: Shape
+    padding: Shape
+    dilation: Shape
     groups: int
-    output_padding: tuple[int, ...]
+    output_padding: Shape
 
 
-@st.composite
 def conv_cases(
-    draw: st.DrawFn, dims: int = 2, transposed: bool = False, max_out: int = 3
-) -> ConvCase:
-    r"""Arguments of a (transposed) convolution along ``dims`` axes, sizes kept small.
-
-    The size is chosen from the output backwards, with leftover rows that no window reaches.
-    """
-
-    def each(low: int, high: int) -> tuple[int, ...]:
-        return tuple([draw(st.integers(low, high)) for _ in range(dims)])
-
-    groups = draw(st.sampled_from((1, 1, 2)))
-    c_in, c_out = groups * draw(st.integers(1, 2)), groups * draw(st.integers(1, 2))
-    kernel, stride, dilation, padding = each(1, 3), each(1, 2), each(1, 2), each(0, 2)
-    n = draw(st.integers(1, 2))
-    small, leftover, outpad = [], [], []
-    for k, s, d, p in zip(kernel, stride, dilation, padding):
-        reach = d * (k - 1) + 1
-        # A convolution of `size` cells gives `out` ones, or a transposed one the other way round.
-        out = draw(st.integers(1, max_out))
-        while (out - 1) * s + reach - 2 * p < 1:
-            out += 1
-        small.append(out)
-        leftover.append(draw(st.integers(0, s - 1)))
-        outpad.append(draw(st.integers(0, max(s, d) - 1)))
-    large = tuple(
-        [
-            (o - 1) * s + d * (k - 1) + 1 - 2 * p + e
-            for o, s, d, k, p, e in zip(small, stride, dilation, kernel, padding, leftover)
-        ]
-    )
-    bias = (c_out,) if draw(st.booleans()) else None
-    if transposed:
-        weight = (c_in, c_out // groups, *kernel)
-        size = (n, c_in, *small)
-    else:
-        weight = (c_out, c_in // groups, *kernel)
-        size = (n, c_in, *large)
-    return ConvCase(size, weight, bias, stride, padding, dilation, groups, tuple(outpad))
+    dims: int = 2, transposed: bool = False, max_out: int = 3
+) -> st.SearchStrategy[ConvCase]:
+    r"""Arguments of a (transposed) convolution along ``dims`` axes, sizes kept small: padding
+    wider than needed, rows that no window reaches, groups, dilation."""
+    return _strategy(lambda c: c.conv_case(dims, transposed, max_out))
 
 
 @dataclasses.dataclass(frozen=True)
 class PoolCase:
     r"""Shape and arguments of a pooling op."""
 
-    input: tuple[int, ...]
-    kernel_size: tuple[int, ...]
-    stride: tuple[int, ...] | None
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
+    input: Shape
+    kernel_size: Shape
+    stride: Shape | None
+    padding: Shape
+    dilation: Shape
     ceil_mode: bool
 
 
-@st.composite
-def pool_cases(draw: st.DrawFn, dims: int = 2, dilated: bool = False) -> PoolCase:
+def pool_cases(dims: int = 2, dilated: bool = False) -> st.SearchStrategy[PoolCase]:
     r"""Arguments of a pooling op along ``dims`` axes: windows that overlap, touch or leave gaps."""
-
-    def each(low: int, high: int) -> tuple[int, ...]:
-        return tuple([draw(st.integers(low, high)) for _ in range(dims)])
-
-    kernel = each(1, 3)
-    stride = draw(st.sampled_from((None, each(1, 3))))
-    padding = tuple([draw(st.integers(0, k // 2)) for k in kernel])
-    dilation = each(1, 2) if dilated else (1,) * dims
-    # An axis at least as long as the dilation: no window sees padding alone.
-    size = [
-        max(d, d * (k - 1) + 1 - 2 * p) + draw(st.integers(0, 2))
-        for k, p, d in zip(kernel, padding, dilation)
-    ]
-    lead = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
-    return PoolCase((*lead, *size), kernel, stride, padding, dilation, draw(st.booleans()))
+    return _strategy(lambda c: c.pool_case(dims, dilated))

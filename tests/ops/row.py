@@ -27,35 +27,17 @@ class Case:
 
 
 class Draw:
-    r"""Choices by hypothesis, values from a seeded generator: what a row's inputs are made with."""
+    r"""What a row's inputs are made with: even choices and values from one drawn seed."""
 
     def __init__(self, data: st.DataObject) -> None:
-        self.data = data
-        self.rng = data.draw(mst.generators())
-
-    def __call__(self, strategy: st.SearchStrategy[Any]) -> Any:
-        return self.data.draw(strategy)
-
-    def of(self, *choices: Any) -> Any:
-        return self(st.sampled_from(choices))
-
-    def int(self, low: int, high: int) -> int:
-        return self(st.integers(low, high))
-
-    def bool(self) -> bool:
-        return self(st.booleans())
+        self.rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+        self.choices = mst.Choices(self.rng)
+        self.of, self.int, self.bool = self.choices.of, self.choices.integer, self.choices.boolean
+        self.axis, self.axes = self.choices.axis, self.choices.axes
+        self.broadcast = self.choices.broadcastable_shapes
 
     def shape(self, low: int = 0, high: int = 3, min_side: int = 0) -> tuple[int, ...]:
-        return self(mst.shapes(low, high, min_side))
-
-    def broadcast(self, n: int = 2, **kwargs: int) -> tuple[tuple[int, ...], ...]:
-        return self(mst.broadcastable_shapes(n, **kwargs))
-
-    def axis(self, ndim: int) -> int:
-        return self(mst.axis(ndim))
-
-    def axes(self, ndim: int) -> Any:
-        return self(mst.axes(ndim))
+        return self.choices.shape(low, high, min_side)
 
     def floats(self, shape: Sequence[int], low: float = -2.0, high: float = 2.0, away: Any = ()):
         return mst.values(self.rng, shape, low, high, away)

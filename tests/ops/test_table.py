@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.backend import device_of, get_array_module, to_device, to_numpy
 from minigrad.testing import gradcheck
-from minigrad.testing import strategies as mst
 from tests.ops.row import Case, Draw, Row
 from tests.ops.table import ROWS
 
@@ -28,10 +27,11 @@ by_differentiable_row = pytest.mark.parametrize(
 )
 
 
-def try_examples(test: Callable[[Draw], None], share: float = 1.0) -> None:
+def try_examples(test: Callable[[Draw], None], share: float = 1.0, *, shrink: bool = True) -> None:
     r"""Run ``test`` on a share of the profile's number of examples."""
     n = max(2, round(settings.default.max_examples * share))
-    settings(max_examples=n)(given(st.data())(lambda data: test(Draw(data))))()
+    phases = settings.default.phases if shrink else [Phase.generate]
+    settings(max_examples=n, phases=phases)(given(st.data())(lambda data: test(Draw(data))))()
 
 
 def placed(
@@ -47,7 +47,7 @@ def placed(
         array = np.asarray(array)
         if array.dtype.kind == "f":
             array = array.astype(dtype)
-        laid = to_device(d(mst.layouts())(array), device)
+        laid = to_device(d.choices.layout()(array), device)
         wanted = differentiable and array.dtype.kind == "f"
         tensors.append(mg.Tensor(laid, requires_grad=wanted))
         copies.append(array.copy())
