@@ -63,7 +63,7 @@ _MAP = 3.75
 
 
 def erf(x: Any) -> Any:
-    r""":math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt` to about :math:`10^{-15}`.
+    r""":math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt` to about :math:`10^{-14}`.
 
     Below 1/2 the Taylor series, above it 1 - erfc from a Chebyshev series that is computed once
     from the standard library's ``erfc``.
