@@ -358,7 +358,7 @@ def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) 
         target = get_default_dtype()  # an integer tensor and a Python float
     if target is not None:
         for i, a in entries:
-            if a.dtype != target and (a.dtype.kind == "f" or cls.broadcasts):
+            if a.dtype != target:
                 values[i], changed = _cast(values[i], target), True
     return values if changed else None
 

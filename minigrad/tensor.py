@@ -450,6 +450,12 @@ class Tensor:
     def __floordiv__(self, other: Any) -> Tensor:
         return ops.floor_divide(self, other)
 
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return ops.remainder(other, self)
+
     def __mod__(self, other: Any) -> Tensor:
         return ops.remainder(self, other)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import get_default_dtype
 from ._base import Function, get_array_module, is_tensor, raw, run
 from .comparison import eq, ge, gt, le, logical_and, lt
 
@@ -385,6 +386,13 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     """
     if is_tensor(input) or is_tensor(other):
         input, other = _same_dtype(input, other)
+    elif (
+        is_tensor(condition) and isinstance(input, (int, float)) and isinstance(other, (int, float))
+    ):
+        # Two Python numbers: the dtype that a tensor made of them would have.
+        whole = isinstance(input, int) and isinstance(other, int)
+        dtype = np.int64 if whole else get_default_dtype()
+        input = get_array_module(condition.data).full((), input, dtype)
     return Where.apply(condition, input, other)
 
 
@@ -392,7 +400,7 @@ def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
     r"""The engine's conversions, for the two values of ``where`` (its condition stays boolean)."""
     from ..autograd import _convert
 
-    return tuple(_convert(Add, [x, y], [raw(x), raw(y)]) or (x, y))
+    return tuple(_convert(Where, [x, y], [raw(x), raw(y)]) or (x, y))
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:

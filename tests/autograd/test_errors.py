@@ -110,6 +110,8 @@ INDICES = [
 TYPES = [
     ("float32 + float64", lambda: t(2) + t(2, dtype=np.float64), TypeError,
      ("add", "float32", "float64")),
+    ("where dtypes", lambda: ops.where(t(2) > 0, t(2), t(2, dtype=np.float64)), TypeError,
+     ("where", "float32", "float64")),
     ("matmul dtypes", lambda: t(2, 2) @ t(2, 2, dtype=np.float64), TypeError,
      ("matmul", "float32", "float64")),
     ("conv dtypes", lambda: ops.conv2d(t(1, 1, 3, 3), t(1, 1, 3, 3, dtype=np.float64)), TypeError,

@@ -150,6 +150,13 @@ def test_zero_dim_tensors_take_the_others_dtype(device: str) -> None:
     assert (x * mg.tensor(2.0, dtype=mg.float64, device=device)).dtype == np.float32
 
 
+def test_where_of_two_numbers(device: str) -> None:
+    condition = mg.tensor([1, 0], device=device) > 0
+    assert ops.where(condition, 1.0, 2).dtype == np.float32
+    assert ops.where(condition, 1, 2).dtype == np.int64
+    assert ops.where(condition, 1.0, 2.0).tolist() == [1, 2]
+
+
 def test_float16_stays() -> None:
     x = mg.ones(2, dtype=mg.float16, requires_grad=True)
     y = ops.relu(x * 2) + 1

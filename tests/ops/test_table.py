@@ -118,6 +118,32 @@ def check_version(result: mg.Tensor, inputs: list[Any]) -> None:
 
 
 @by_differentiable_row
+def test_mixed_dtypes(row: Row) -> None:
+    r"""No silent promotion: float64 among float32 is an error that names both; an integer tensor
+    among float32 leaves float32."""
+
+    def test(d: Draw) -> None:
+        case = row.draw(d)
+        places = [i for i, a in enumerate(case.arrays) if a is not None and a.dtype.kind == "f"]
+        if len(places) < 2 or not all(case.arrays[i].ndim for i in places):
+            return
+        tensors, _ = placed(d, case, "cpu", np.float32, differentiable=False)
+        odd = d.of(*places)
+        whole = list(tensors)
+        tensors[odd] = tensors[odd].to(mg.float64)
+        with pytest.raises(TypeError, match="float32.*float64"):
+            row.fn(*tensors, **case.params)
+        if row.name == "cross_entropy-soft":
+            return  # integers would be classes there
+        whole[odd] = whole[odd].to(mg.int64)
+        with np.errstate(all="ignore"):
+            results = as_tuple(row.fn(*whole, **case.params))
+        assert {y.dtype for y in results if y.dtype.kind == "f"} <= {np.dtype(np.float32)}
+
+    try_examples(test, 0.5)
+
+
+@by_differentiable_row
 def test_gradient(row: Row, device: str) -> None:
     r"""First and second order against differences in float64, with random cotangents, each
     argument alone and all together; plain and differentiable rules agree."""
