@@ -25,13 +25,15 @@ tested.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from minigrad import Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.train import (
     Accuracy,
+    Callback,
     ConfusionMatrix,
+    LRScheduler,
     ModelCheckpoint,
     Result,
     Run,
@@ -51,6 +53,7 @@ class Config(RunConfig):
     filters: int = 64  #: of each convolution
     dropout: float = 0.2  #: probability to drop a feature before the last layer
     lr: float = 1e-3  #: learning rate of Adam
+    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
     batch_size: int = 128  #: images in a step
     epochs: int = 10  #: passes over the training images
     validation: int = 5000  #: training images held out to choose the epoch
@@ -63,6 +66,8 @@ class Config(RunConfig):
         "validation": 500,
         "test_images": 1000,
     }
+
+    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
 
     def check(self) -> None:
         self.expect_at_least(1, "filters", "batch_size", "epochs", "validation")
@@ -91,6 +96,11 @@ class CNN(nn.Module):
             nn.Linear(filters * 3 * 3, 10),
         )
 
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):  # variance 2 / fan_in, for ReLUs
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x))
 
@@ -107,6 +117,13 @@ def train(config: Config) -> Result:
     model = CNN(config.filters, config.dropout).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
 
+    callbacks: list[Callback] = [
+        ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)
+    ]
+    if config.schedule == "cosine":
+        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+        callbacks.append(LRScheduler(schedule, "batch"))
+
     history = fit(
         model,
         nn.functional.cross_entropy,
@@ -115,7 +132,7 @@ def train(config: Config) -> Result:
         config.epochs,
         val_loader,
         metrics={"accuracy": Accuracy()},
-        callbacks=[ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)],
+        callbacks=callbacks,
         run=run,
     )
 

@@ -31,7 +31,9 @@ from minigrad import Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.train import (
     Accuracy,
+    Callback,
     ConfusionMatrix,
+    LRScheduler,
     ModelCheckpoint,
     Result,
     Run,
@@ -52,6 +54,7 @@ class Config(RunConfig):
     dropout: float = 0.45  #: probability to drop a hidden unit
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"  #: sgd is plain, with lr 0.1 it learns
     lr: float = 1e-3  #: learning rate
+    schedule: Literal["constant", "cosine"] = "constant"  #: cosine: lr falls to 0 over the run
     batch_size: int = 128  #: images in a step
     epochs: int = 20  #: passes over the training images
     validation: int = 5000  #: training images held out to choose the epoch
@@ -59,6 +62,8 @@ class Config(RunConfig):
     test_images: int | None = None  #: test on this many only
 
     quick_values: ClassVar = {"epochs": 1, "train_images": 6000, "validation": 1000}
+
+    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
 
     def check(self) -> None:
         self.expect_at_least(1, "hidden", "batch_size", "epochs", "validation")
@@ -99,6 +104,13 @@ def train(config: Config) -> Result:
     optimizers = {"adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
     optimizer = optimizers[config.optimizer](model.parameters(), lr=config.lr)
 
+    callbacks: list[Callback] = [
+        ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)
+    ]
+    if config.schedule == "cosine":
+        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+        callbacks.append(LRScheduler(schedule, "batch"))
+
     history = fit(
         model,
         nn.functional.cross_entropy,
@@ -107,7 +119,7 @@ def train(config: Config) -> Result:
         config.epochs,
         val_loader,
         metrics={"accuracy": Accuracy()},
-        callbacks=[ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)],
+        callbacks=callbacks,
         run=run,
     )
 
