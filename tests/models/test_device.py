@@ -54,10 +54,22 @@ def test_a_step_does_not_wait(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert waits == [(3, 0)]
 
 
-def test_a_run_may_go_on_elsewhere(tmp_path: Path) -> None:
+class Killed(BaseException):
+    """Ends a run at once, as nothing catches it."""
+
+
+def test_a_run_may_go_on_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint of one device is resumed on another."""
-    out = str(tmp_path / "run")
-    mlp.train(mlp.Config(out=out, device="strict", train_images=60, **TINY))
-    options = {**TINY, "epochs": 2}
-    result = mlp.train(mlp.Config(out=out, device="cpu", resume=True, train_images=60, **options))
+    options = {**TINY, "epochs": 2, "train_images": 60, "out": str(tmp_path / "run")}
+    real = Run.save
+
+    def save(self: Run) -> None:
+        real(self)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save)
+        with pytest.raises(Killed):
+            mlp.train(mlp.Config(device="strict", **options))
+    result = mlp.train(mlp.Config(device="cpu", resume=True, **options))
     assert [line["epoch"] for line in result.history] == [1, 2]
