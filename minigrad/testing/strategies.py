@@ -81,8 +81,10 @@ class Choices:
         self, min_dims: int = 0, max_dims: int = 3, min_side: int = 0, max_side: int = 3
     ) -> Shape:
         r"""A shape with few entries; with ``min_side=0`` sometimes of size zero."""
-        # Zero is one choice in ten: with more, hardly a shape of three axes would have an entry.
-        sides = list(range(max(min_side, 1), max_side + 1)) * (9 // max(max_side, 1))
+        # Zero and one are rarer: with more of them, most shapes would have few entries or none.
+        sides = [
+            n for n in range(max(min_side, 1), max_side + 1) for _ in range(2 if n == 1 else 4)
+        ]
         sides += [0] if min_side == 0 else []
         return tuple([self.of(*sides) for _ in range(self.integer(min_dims, max_dims))])
 

@@ -2,6 +2,8 @@ r"""The strategies draw what they say."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from hypothesis import find, given, settings
 from hypothesis import strategies as hyp
@@ -72,3 +74,21 @@ def test_conv_cases_fit(c: st.ConvCase, t: st.ConvCase) -> None:
     ):
         assert e < max(s, d)
         assert (n - 1) * s - 2 * p + d * (k - 1) + e + 1 >= 1
+
+
+def test_choices_are_even_where_examples_are_few() -> None:
+    shapes = [st.Choices(np.random.default_rng(i)).shape() for i in range(200)]
+    assert {len(s) for s in shapes} == {0, 1, 2, 3}
+    assert 10 < sum(0 in s for s in shapes) < 60
+    assert sum(int(np.prod(s)) > 3 for s in shapes) > 60
+
+
+def test_only_the_strategies_need_hypothesis() -> None:
+    root = Path(st.__file__).parent.parent
+    users = [
+        path.name
+        for path in root.rglob("*.py")
+        if "import hypothesis" in (text := path.read_text(encoding="utf-8"))
+        or "\nfrom hypothesis" in text
+    ]
+    assert users == ["strategies.py"]
