@@ -157,6 +157,10 @@ class Tensor:
             raise TypeError("len: a 0-d tensor has no length")
         return self.data.shape[0]
 
+    def __format__(self, spec: str) -> str:
+        r"""``f"{loss:.3f}"`` formats the number in a 0-d tensor. Waits for the device."""
+        return format(self.item(), spec) if spec and self.data.ndim == 0 else str(self)
+
     def __repr__(self) -> str:
         text = np.array2string(
             to_numpy(self.data), separator=", ", precision=4, prefix="tensor(", threshold=1000

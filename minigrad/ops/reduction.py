@@ -25,7 +25,7 @@ from ._base import (
 from .elementwise import abs as abs_
 from .elementwise import square, where
 from .shape import broadcast_to, flip, reshape
-from .transcendental import exp, log
+from .transcendental import exp
 
 __all__ = [
     "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax",
@@ -304,8 +304,16 @@ def std(
     keepdim: bool = False,
     correction: float | None = None,
 ) -> Any:
-    r"""The standard deviation, the square root of :func:`var`."""
-    return var(input, dim, unbiased, keepdim, correction) ** 0.5
+    r"""The standard deviation, the square root of :func:`var`. Where it is 0 its gradient is taken
+    as 0, as in PyTorch."""
+    return _root(var(input, dim, unbiased, keepdim, correction), 0.5)
+
+
+def _root(x: Any, power: float) -> Any:
+    r"""``x ** power`` with gradient 0 at 0, where it is infinite: steps aside to 1 there, and puts
+    0 back."""
+    at_zero = raw(x) == 0
+    return where(at_zero, 0.0, where(at_zero, 1.0, x) ** power)
 
 
 def amax(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
@@ -423,13 +431,8 @@ def norm(input: Any, p: Any = 2.0, dim: Any = None, keepdim: bool = False) -> An
     if p == 1:
         return sum(abs_(input), dim, keepdim)
     if p == 2:
-        total = sum(square(input), dim, keepdim)
-    else:
-        total = sum(abs_(input) ** p, dim, keepdim)
-    at_zero = raw(total) == 0
-    # d√s/ds is infinite at 0: step aside to 1 there, and put 0 back.
-    safe = where(at_zero, 1.0, total)
-    return where(at_zero, 0.0, safe**0.5 if p == 2 else exp(log(safe) * (1 / p)))
+        return _root(sum(square(input), dim, keepdim), 0.5)
+    return _root(sum(abs_(input) ** p, dim, keepdim), 1 / p)
 
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:

@@ -392,3 +392,10 @@ def test_rule_that_returns_none_gives_no_gradient() -> None:
     x = leaf([1.0])
     Stop.apply(x).sum().backward()
     assert x.grad is None
+
+
+# -------------------------------------------------------------------------------- conveniences
+def test_formatting_a_number() -> None:
+    assert f"{leaf(1.234):.2f}" == "1.23"
+    assert f"{leaf([1.0])}" == str(leaf([1.0]))
+    assert "tensor" in f"{leaf([1.0]):>40}"

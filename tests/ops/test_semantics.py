@@ -116,6 +116,12 @@ def test_powers_at_zero() -> None:
     assert gradient(x.detach() ** y, y) == [0, 0]
 
 
+def test_spread_of_equal_values(device: str) -> None:
+    x = leaf([[2.0, 2.0], [1.0, 3.0]], device)
+    assert ops.std(x, 1).tolist() == [0, pytest.approx(2**0.5)]
+    np.testing.assert_allclose(gradient(ops.std(x, 1), x), [[0, 0], [-(0.5**0.5), 0.5**0.5]])
+
+
 def test_product_with_zeros() -> None:
     x = leaf([2.0, 0.0, 3.0])
     assert gradient(ops.prod(x), x) == [0, 6, 0]

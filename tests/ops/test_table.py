@@ -99,7 +99,9 @@ def test_forward(row: Row, device: str) -> None:
                 assert_close(to_numpy(result.data), np.asarray(value), rtol, "value")
                 assert not isinstance(raw, mg.Tensor)
                 assert get_array_module(raw) is get_array_module(result.data)
-                np.testing.assert_array_equal(to_numpy(raw), to_numpy(result.data))
+                # Not to the bit: NumPy's scalars and arrays take powers in different ways.
+                ulps = 4 * np.finfo(dtype).eps
+                assert_close(np.asarray(to_numpy(raw)), to_numpy(result.data), ulps, "raw value")
                 check_version(result, tensors)
             for t, copy in zip(tensors, copies):
                 if t is not None:
