@@ -299,7 +299,7 @@ figure, axes = plt.subplots(figsize=(7, 3.2))
 for reset in (True, False):
     axes.plot(descend(reset), label="with reset" if reset else "without")
 axes.set(xlabel="step", ylabel="loss θ²", title="The same descent, with and without a reset")
-axes.legend()
+axes.legend(loc="upper right", framealpha=1)
 plt.show()
 assert descend(True)[-1] < 1e-3 < max(descend(False)[-40:]) / 1000
 
