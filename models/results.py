@@ -3,7 +3,7 @@ r"""``python -m models.results``: write ``models/RESULTS.md`` from the records o
     python -m models.results runs/supervised.mlp/001 ...    keep these runs' records, then write
     python -m models.results                                write
 
-A record is the ``result.json`` of a run at full size, kept in ``models/records/``. The table says
+A record is the ``result.json`` of a run at full size, kept in ``models/results/``. The table says
 nothing that is not in a record or in the model's own docstring.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from models.__main__ import entries
 
 HERE = Path(__file__).parent
-RECORDS, TABLE = HERE / "records", HERE / "RESULTS.md"
+RECORDS, TABLE = HERE / "results", HERE / "RESULTS.md"
 FIELDS = ("model", "command", "seed", "quick", "epochs", "metrics", "seconds", "hardware")
 
 HEAD = """\
@@ -30,7 +30,7 @@ by. *Expect* is what the model's docstring says, with what a wrong or trivial me
 
 
 def keep(path: Path) -> Path:
-    """Copy the record of the run at ``path`` to ``models/records/``."""
+    """Copy the record of the run at ``path`` to ``models/results/``."""
     source = path / "result.json" if path.is_dir() else path
     try:
         record = json.loads(source.read_text(encoding="utf-8"))

@@ -301,8 +301,11 @@ def pictures(
         run.picture("latent", plot_latent(codes, labels, "Posterior means of the test images"))
         run.picture(
             "manifold",
+            # 95 % of the prior lies within two standard deviations in each direction.
             plot_manifold(
-                lambda z: decode(mg.tensor(z, device=run.device)), title="Decoded latent plane"
+                lambda z: decode(mg.tensor(z, device=run.device)),
+                limit=2.0,
+                title="Decoded latent plane",
             ),
         )
 

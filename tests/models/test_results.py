@@ -26,7 +26,7 @@ RECORD: dict[str, Any] = {
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(results, "HERE", tmp_path / "models")
-    monkeypatch.setattr(results, "RECORDS", tmp_path / "models" / "records")
+    monkeypatch.setattr(results, "RECORDS", tmp_path / "models" / "results")
     monkeypatch.setattr(results, "TABLE", tmp_path / "models" / "RESULTS.md")
     (tmp_path / "models").mkdir()
     return tmp_path
@@ -45,7 +45,7 @@ def test_a_run_becomes_a_row(elsewhere: Path, capsys: pytest.CaptureFixture[str]
         "| `python -m models.supervised.mlp --seed 3 --epochs 2` | test accuracy 98.77 %, "
         "test loss 0.04322 | 2 | 2.5 min | 2 cores |"
     ) in text
-    assert "models/records/supervised.mlp-epochs-2-seed3.json" in capsys.readouterr().out
+    assert "models/results/supervised.mlp-epochs-2-seed3.json" in capsys.readouterr().out
     results.main([])  # the same again from the records alone
     assert (elsewhere / "models" / "RESULTS.md").read_text() == text
 
