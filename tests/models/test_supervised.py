@@ -76,6 +76,13 @@ def test_mlp_learns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_cnn_learns(tmp_path: Path) -> None:
-    """10,000 images, 3 epochs: CNN_BAR."""
+    """10,000 images, 3 epochs: 96.0 %. Three seeds gave 96.4, 96.9 and 96.7, mean 96.66, so the bar
+    is their mean - 3 standard deviations. Miss: the MLP after 5 epochs on as many images, 94.2."""
     config = cnn.Config(out=str(tmp_path), epochs=3, train_images=10_000)
-    assert cnn.train(config).metrics["test_accuracy"] >= 0.97
+    assert cnn.train(config).metrics["test_accuracy"] >= 0.96
+
+
+@pytest.mark.slow
+def test_cnn_learns_in_full(tmp_path: Path) -> None:
+    """55,000 images, 3 epochs: 98.5 %. CNN3_TEXT Miss: the MLP after 20 epochs, 98.2."""
+    assert cnn.train(cnn.Config(out=str(tmp_path), epochs=3)).metrics["test_accuracy"] >= 0.985

@@ -268,16 +268,29 @@ def mnist_score(classifier: nn.Module, images: mg.Tensor) -> float:
 
 @pytest.mark.slow
 def test_vae_conv_learns(tmp_path: Path) -> None:
-    """CONV_TEXT"""
-    classifier = mlp.MLP()
-    mlp_config = mlp.Config(out=str(tmp_path / "mlp"), epochs=5, train_images=10_000)
-    mlp.train(mlp_config)
-    classifier.load_state_dict(load_safetensors(tmp_path / "mlp" / "model.safetensors"))
-    config = vae_conv.Config(out=str(tmp_path / "vae"), epochs=5, train_images=10_000)
+    """10,000 images, 5 epochs: at most 181 nats, and 35 % of the digits recognised from the code.
+    Three seeds gave 165.0, 165.0 and 173.0 nats, and 46.8, 48.2 and 41.9 %: so few steps leave the
+    plane to chance, hence the wide bars (three standard deviations). Miss: a collapsed posterior
+    has 206 nats and 10 %."""
+    config = vae_conv.Config(out=str(tmp_path), epochs=5, train_images=10_000)
     metrics = vae_conv.train(config).metrics
+    assert 45.5 < metrics["test_negative_elbo"] <= 181
+    assert metrics["knn_accuracy"] >= 0.35
+
+
+@pytest.mark.slow
+def test_vae_conv_learns_in_full(tmp_path: Path) -> None:
+    """FULL_TEXT"""
+    metrics = vae_conv.train(vae_conv.Config(out=str(tmp_path / "vae"))).metrics
+    assert 45.5 < metrics["test_negative_elbo"] <= 165
+    assert metrics["knn_accuracy"] >= 0.6
     model = vae_conv.VAE()
     model.load_state_dict(load_safetensors(tmp_path / "vae" / "model.safetensors"))
     with mg.no_grad():
         samples = model.decoder(mg.randn(1000, 2, generator=mg.Generator(0))).sigmoid()
-    score = mnist_score(classifier, samples)
-    print("CALIBRATION", metrics, score)
+    config = mlp.Config(out=str(tmp_path / "mlp"), epochs=5, train_images=10_000)
+    mlp.train(config)
+    classifier = mlp.MLP()
+    classifier.load_state_dict(load_safetensors(tmp_path / "mlp" / "model.safetensors"))
+    noise = mg.rand(1000, 1, 28, 28, generator=mg.Generator(0))
+    assert mnist_score(classifier, noise) < 2 < 3 <= mnist_score(classifier, samples)
