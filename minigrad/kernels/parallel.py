@@ -5,8 +5,7 @@ Does not belong here: any mathematics (the other files of ``kernels/``).
 
 Python threads are enough, because NumPy releases the interpreter lock inside copies, elementwise
 functions and matrix products. Inside a parallel region each thread calls BLAS for itself, so BLAS
-is held to one thread there. That is more than tidiness: after one product on several threads,
-OpenBLAS keeps its own workers spinning for about 0.1 s, and they take the core away from ours.
+is held to one thread there; and where BLAS uses its own threads, they are told to go to sleep soon.
 """
 
 from __future__ import annotations
@@ -14,19 +13,17 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-__all__ = ["blas_threads", "num_threads", "parallel_for", "recently_used", "set_num_threads"]
+__all__ = ["blas_threads", "num_threads", "parallel_for", "set_num_threads", "stop_spinning"]
 
 _lock = threading.Lock()
 _local = threading.local()  # .inside is True in a thread that is working on a parallel region
 _n_threads: int | None = None
 _n_workers = 0  # threads that listen to _tasks
 _tasks: SimpleQueue[Callable[[], None] | None] | None = None  # made when first needed
-_last_use = float("-inf")  # time.monotonic() at the end of the last region that used the pool
 
 
 # ---------------------------------------------------------------------------- BLAS's own threads
@@ -85,6 +82,41 @@ def blas_threads(n: int) -> _BlasThreads:
     ...     pass
     """
     return _BlasThreads(n)
+
+
+# OpenBLAS reads this variable when it is loaded: its threads spin for 2^n cycles of the processor's
+# clock before they sleep. 2^19 is 0.2 ms, longer than from one product of a network to the next.
+_SPIN_VARIABLE, _SPIN = "OPENBLAS_THREAD_TIMEOUT", "19"
+
+
+def stop_spinning() -> None:
+    r"""Let OpenBLAS's threads sleep when they have had nothing to do for 0.2 ms, not for 0.1 s.
+
+    By default they wait for the next product in a loop that keeps every core busy, for about 0.1 s,
+    and take the cores from the convolutions that follow on our pool. OpenBLAS has no function to
+    change that once NumPy has loaded it; but it reads its environment again when told to, and
+    starts its threads again when it needs them.
+
+    A setting of the whole process, made when ``minigrad`` is imported. It is left alone where the
+    user has made one (``OPENBLAS_THREAD_TIMEOUT`` in the environment), where other threads might be
+    using BLAS, and where NumPy does not use OpenBLAS with threads of its own.
+    """
+    if _SPIN_VARIABLE in os.environ or threading.active_count() > 1:
+        return
+    for library in _blas():
+        if library.internal_api != "openblas" or library.threading_layer != "pthreads":
+            continue
+        try:
+            read_environment = library.dynlib.openblas_read_env
+            stop_threads = library.dynlib.blas_thread_shutdown_
+        except AttributeError:  # a build that does not show them
+            continue
+        os.environ[_SPIN_VARIABLE] = _SPIN
+        try:
+            read_environment()
+        finally:
+            del os.environ[_SPIN_VARIABLE]
+        stop_threads()
 
 
 # ----------------------------------------------------------------------------------- the pool
@@ -156,12 +188,6 @@ def _task_queue() -> SimpleQueue[Callable[[], None] | None]:
         return _tasks
 
 
-def recently_used(seconds: float = 0.2) -> bool:
-    r"""True if a parallel region used the pool within the last ``seconds``. A matrix product asks
-    this to decide whose threads to use: BLAS's would disturb ours for the next 0.1 s."""
-    return time.monotonic() - _last_use < seconds
-
-
 def parallel_for(
     fn: Callable[[int, int], object],
     n_items: int,
@@ -193,7 +219,6 @@ def parallel_for(
     >>> squares
     [0, 1, 4, 9, 16]
     """
-    global _last_use
     if n_items <= 0:
         return
     if grain < 1:
@@ -217,7 +242,6 @@ def parallel_for(
             tasks.put(region.help)
         region.work()  # this thread is one of them
         region.close()
-    _last_use = time.monotonic()
     if region.errors:
         raise region.errors[0]
 

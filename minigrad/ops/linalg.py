@@ -67,10 +67,11 @@ class Linear(Function):
     def backward_array(self, g, x, w):
         need_x, need_w, need_b = self.needs_input_grad
         n_out, n_in = w.shape
-        gx = g @ w if need_x else None
+        shape = x.shape
         if g.ndim != 2:
             n = math.prod(g.shape[:-1])
             g, x = g.reshape(n, n_out), x.reshape(n, n_in)
+        gx = (g @ w).reshape(shape) if need_x else None
         gw = g.T @ x if need_w else None
         # A product with a row of ones is the sum over rows at the speed of BLAS.
         gb = _ones(g) @ g if need_b else None

@@ -199,3 +199,46 @@ def test_scratch_is_each_threads_own_and_reused():
     assert not np.shares_memory(a, other[0])
     big = scratch("test", (1 << 24,), np.float32)  # 64 MiB: not kept
     assert not np.shares_memory(big, scratch("test", (1,), np.float32))
+
+
+_SPINNING = """
+import sys, time
+import numpy as np
+{before}
+from threadpoolctl import ThreadpoolController
+(blas,) = ThreadpoolController().select(user_api="blas").info()
+if blas["internal_api"] != "openblas" or blas["threading_layer"] != "pthreads":
+    sys.exit("not OpenBLAS's own threads: " + str(blas))
+if blas["num_threads"] != 2:
+    sys.exit("expected two threads")
+a = np.ones((512, 512), np.float32)
+a @ a
+start = time.process_time()
+time.sleep(0.2)
+print(time.process_time() - start)
+assert (a @ a == 512).all()
+"""
+
+
+def test_blas_threads_sleep_soon_after_a_product():
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    environment.pop("OPENBLAS_THREAD_TIMEOUT", None)
+
+    def cpu_seconds(before, **more):
+        code = _SPINNING.format(before=before)
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if "expected two" in result.stderr or "not OpenBLAS" in result.stderr:
+            pytest.skip(result.stderr.strip())
+        assert result.returncode == 0, result.stderr
+        return float(result.stdout)
+
+    assert cpu_seconds("import minigrad") < 0.03  # 0.0002 s measured; 0.1 s without the setting
+    # The user's own setting is left alone: 2^28 cycles, which is 0.1 s.
+    if cpu_seconds("") > 0.03:
+        assert cpu_seconds("import minigrad", OPENBLAS_THREAD_TIMEOUT="28") > 0.03
