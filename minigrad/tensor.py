@@ -426,6 +426,31 @@ class Tensor:
 
         self._update("setitem", value, change, self.data[index].shape)
 
+    def _augmented(self, name: str, other: Any, in_place: Any, out_of_place: Any) -> Tensor:
+        r"""``x += y``: in place where nothing is recorded; otherwise a new, recorded tensor takes
+        the name. On a leaf that requires gradients, where that would lose the leaf, an error."""
+        if not autograd.is_grad_enabled():
+            return in_place(other)
+        if self._requires_grad and self._node is None:
+            raise RuntimeError(
+                f"{name}: a leaf that requires gradients cannot be changed in place; use no_grad()"
+            )
+        if self._requires_grad or (isinstance(other, Tensor) and other._requires_grad):
+            return out_of_place(self, other)
+        return in_place(other)
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._augmented("iadd", other, self.add_, ops.add)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._augmented("isub", other, self.sub_, ops.sub)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._augmented("imul", other, self.mul_, ops.mul)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._augmented("itruediv", other, self.div_, ops.div)
+
     # ------------------------------------------------------------------------------- operators
     def __add__(self, other: Any) -> Tensor:
         return ops.add(self, other)
