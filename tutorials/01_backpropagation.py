@@ -262,7 +262,7 @@ for _ in range(3):
 
 figure, axes = plt.subplots(figsize=(7, 3.6))
 for order, curve in enumerate(curves):
-    axes.plot(x.detach().numpy(), curve.detach().numpy(), label=f"{'value' if not order else order}")
+    axes.plot(x.detach().numpy(), curve.detach().numpy(), label=str(order or "value"))
 axes.set(xlabel="x", title="tanh and its first three derivatives")
 axes.legend(title="derivative")
 plt.show()

@@ -66,7 +66,8 @@ axes.set(xlabel="step h", ylabel="error", title="Truncation falls with h, roundi
 axes.legend()
 plt.show()
 
-best_step = steps[np.argmin(np.abs(np.array(error["central  (f(x+h) - f(x-h)) / 2h"]) - f_prime(x0)))]
+central = np.array(error["central  (f(x+h) - f(x-h)) / 2h"])
+best_step = steps[np.argmin(np.abs(central - f_prime(x0)))]
 assert 1e-7 < best_step < 1e-3
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-r"""Render the tutorials: run each script as a notebook and write it beside the script, with outputs.
+r"""Render the tutorials: run each script as a notebook and write that beside it, with outputs.
 
 ``python -m tutorials`` renders all of them, ``python -m tutorials 02`` those whose name starts so.
 The script is the only source. Rendering is repeatable: cells are numbered instead of named at
