@@ -12,14 +12,14 @@ that is kept, so that nothing is allocated. On other devices the block is the wh
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend import get_array_module
-from .parallel import parallel_for
+from .parallel import num_threads, parallel_for
+from .workspace import scratch
 
 __all__ = [
     "adam",
@@ -30,41 +30,34 @@ __all__ = [
     "sgd_reference",
 ]
 
-# Five blocks (parameter, gradient, two moments, scratch) of float32 in about 640 KiB.
-BLOCK = 32768
-PARALLEL = 16 * BLOCK  # from here on, waking the other cores pays
-
-_thread = threading.local()
-
-
-def _scratch(dtype: np.dtype, count: int) -> list[np.ndarray]:
-    r"""``count`` blocks of host memory of this thread, kept between calls."""
-    kept: dict[np.dtype, list[np.ndarray]] | None = getattr(_thread, "kept", None)
-    if kept is None:
-        kept = _thread.kept = {}
-    blocks = kept.setdefault(dtype, [])
-    while len(blocks) < count:
-        blocks.append(np.empty(BLOCK, dtype))
-    return blocks[:count]
+# Elements of a block. With the scratch memory it is 1.5 MiB of float32, which caches hold.
+BLOCK = 1 << 16
+# From here on, waking the other cores pays. Their blocks are larger, because between one NumPy call
+# and the next the threads wait for each other's interpreter lock.
+PARALLEL, PARALLEL_BLOCK = 3 << 17, 1 << 18
 
 
-def _in_blocks(xp: Any, step: Callable[..., None], scratch: int, *arrays: Any) -> None:
-    r"""Call ``step`` on blocks of the arrays, followed by ``scratch`` blocks of uninitialised
-    memory. An array that is None stays None. Many blocks are shared out among the cores."""
+def _in_blocks(xp: Any, step: Callable[..., None], *arrays: Any) -> None:
+    r"""Call ``step`` on blocks of the arrays, followed by two blocks of uninitialised memory. An
+    array that is None stays None. Many blocks are shared out among the cores."""
     n, dtype = arrays[0].size, arrays[0].dtype
     if xp is not np:
-        step(*arrays, *[xp.empty(n, dtype) for _ in range(scratch)])
+        step(*arrays, xp.empty(n, dtype), xp.empty(n, dtype))
         return
     if n <= BLOCK:
-        step(*arrays, *[block[:n] for block in _scratch(dtype, scratch)])
+        step(*arrays, scratch("optim0", (n,), dtype), scratch("optim1", (n,), dtype))
         return
 
     def block(start: int, stop: int) -> None:
         cut = [None if a is None else a[start:stop] for a in arrays]
-        step(*cut, *[room[: stop - start] for room in _scratch(dtype, scratch)])
+        size = (stop - start,)
+        step(*cut, scratch("optim0", size, dtype), scratch("optim1", size, dtype))
 
     if n >= PARALLEL:
-        parallel_for(block, n, grain=BLOCK)
+        # An element's result does not depend on its block, so the blocks may depend on the threads.
+        threads = num_threads()
+        blocks = threads * -(-n // (threads * PARALLEL_BLOCK))
+        parallel_for(block, n, grain=-(-n // blocks))
         return
     for start in range(0, n, BLOCK):
         block(start, min(start + BLOCK, n))
@@ -149,7 +142,7 @@ def sgd(
         mul(g, eta, out=t)
         xp.subtract(p, t, out=p)
 
-    _in_blocks(xp, step, 2, param, grad, buffer)
+    _in_blocks(xp, step, param, grad, buffer)
 
 
 # ------------------------------------------------------------------------------------ RMSprop
@@ -236,7 +229,7 @@ def rmsprop(
             mul(t, eta, out=t)
         sub(p, t, out=p)
 
-    _in_blocks(xp, step, 2, param, grad, square_avg, grad_avg, buffer)
+    _in_blocks(xp, step, param, grad, square_avg, grad_avg, buffer)
 
 
 # --------------------------------------------------------------------------------------- Adam
@@ -343,4 +336,4 @@ def adam(
         mul(t, eta, out=t)
         xp.subtract(p, t, out=p)
 
-    _in_blocks(xp, update, 2, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq)
+    _in_blocks(xp, update, param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..kernels.gemm import product
 from ._base import Function, get_array_module, is_array, is_tensor, shape_of
 from .reduction import sum as sum_
 from .reduction import sum_to
@@ -23,8 +24,8 @@ class MatMul(Function):
     def forward(self, x, y):
         if x.ndim > 2 and y.ndim == 2:  # one large product instead of a batch of small ones
             rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-            return (rows @ y).reshape(*x.shape[:-1], y.shape[-1])
-        return x @ y
+            return product(rows, y).reshape(*x.shape[:-1], y.shape[-1])
+        return product(x, y) if x.ndim == y.ndim == 2 else x @ y
 
     def backward(self, g, x, y):
         need_x, need_y = self.needs_input_grad
@@ -45,7 +46,8 @@ class Linear(Function):
     r"""Y = X Wᵀ + b, X (..., in), W (out, in), b (out,);  X̄ = Ȳ W, W̄ = Ȳᵀ X, b̄ = Σ ȳ."""
 
     def forward(self, x, w, b):
-        y = x @ w.T if x.ndim <= 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ w.T
+        rows = x if x.ndim <= 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        y = product(rows, w.T)
         if b is not None:
             y += b
         return y if x.ndim <= 2 else y.reshape(*x.shape[:-1], w.shape[0])
@@ -71,10 +73,10 @@ class Linear(Function):
         if g.ndim != 2:
             n = math.prod(g.shape[:-1])
             g, x = g.reshape(n, n_out), x.reshape(n, n_in)
-        gx = (g @ w).reshape(shape) if need_x else None
-        gw = g.T @ x if need_w else None
+        gx = product(g, w).reshape(shape) if need_x else None
+        gw = product(g.T, x) if need_w else None
         # A product with a row of ones is the sum over rows at the speed of BLAS.
-        gb = _ones(g) @ g if need_b else None
+        gb = product(_ones(g), g) if need_b else None
         return gx, gw, gb
 
 

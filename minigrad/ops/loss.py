@@ -15,7 +15,7 @@ import numpy as np
 from ._base import Function, get_array_module, is_tensor, raw, shape_of
 from .activation import sigmoid, softplus
 from .elementwise import abs as abs_
-from .elementwise import clamp, square, where
+from .elementwise import clamp, where
 from .indexing import _check_range, _index_array, gather
 from .reduction import log_softmax, mean, softmax, sum
 from .shape import movedim, reshape, unsqueeze
@@ -318,6 +318,33 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     return _reduce(abs_(input - target), reduction, "l1_loss")
 
 
+class Huber(Function):
+    r"""l = s c (d - c/2) with d = x - t and c = d clipped to [-δ, δ], which is s d²/2 inside and
+    s δ (|d| - δ/2) outside;  x̄ = l̄ s c, t̄ = -x̄."""
+
+    def __init__(self, delta: float, scale: float) -> None:
+        self.delta, self.scale = delta, scale
+
+    def forward(self, x, t):
+        xp = get_array_module(x)
+        d = x - t
+        c = xp.minimum(xp.maximum(d, -self.delta), self.delta)
+        if self.recording:
+            self.slope = c * self.scale
+        d -= c * 0.5
+        d *= c
+        d *= self.scale
+        return d
+
+    def backward(self, g, x, t):
+        gx = g * (clamp(x - t, -self.delta, self.delta) * self.scale)
+        return gx, -gx if self.needs_input_grad[1] else None
+
+    def backward_array(self, g):
+        gx = g * self.slope
+        return gx, -gx if self.needs_input_grad[1] else None
+
+
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     r""":math:`\tfrac{1}{2\beta}(x - t)^2` where :math:`|x - t| < \beta`, else
     :math:`|x - t| - \beta/2`."""
@@ -326,10 +353,9 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
         raise ValueError(f"smooth_l1_loss: expected beta >= 0, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction)
-    d = input - target
-    a = abs_(d)
-    loss = where(a < beta, square(d) * (0.5 / beta), a - 0.5 * beta)
-    return _reduce(loss, reduction, "smooth_l1_loss")
+    return _reduce(
+        Huber.apply(input, target, delta=beta, scale=1 / beta), reduction, "smooth_l1_loss"
+    )
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -338,10 +364,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     _same_shape(input, target, "huber_loss")
     if delta <= 0:
         raise ValueError(f"huber_loss: expected delta > 0, got {delta}")
-    d = input - target
-    a = abs_(d)
-    loss = where(a < delta, square(d) * 0.5, (a - 0.5 * delta) * delta)
-    return _reduce(loss, reduction, "huber_loss")
+    return _reduce(Huber.apply(input, target, delta=delta, scale=1.0), reduction, "huber_loss")
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:

@@ -2,7 +2,7 @@ r"""Multilayer perceptron on MNIST.
 
 Paper: Srivastava et al., Dropout, JMLR 15, 2014 (the regulariser); Kingma and Ba, Adam, 2015
 
-Expect: 98.2 % test accuracy after 20 epochs (98.1 to 98.3; linear ridge regression: 86.0)
+Expect: 98.2 to 98.4 % test accuracy after 20 epochs (linear ridge regression: 86.0)
 
 Two hidden layers of ReLUs, each followed by dropout, and logits for the ten digits:
 
@@ -19,7 +19,8 @@ stays *above* the validation loss.
 
 Where it differs: 5,000 of the 60,000 training images are held out, and the epoch that is best on
 them is the one that is tested, once. Popular versions of this network train on all 60,000 and
-report the test accuracy of the last epoch, or choose the epoch by it.
+report the test accuracy of the last epoch, or choose the epoch by it. Their rate stays at 1e-3, which
+gives 0.1 less; here it falls from 2e-3 to 0 along a cosine, as the held-out images preferred.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ class Config(RunConfig):
     hidden: int = 256  #: units in each hidden layer
     dropout: float = 0.45  #: probability to drop a hidden unit
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"  #: sgd is plain, with lr 0.1 it learns
-    lr: float = 1e-3  #: learning rate
-    schedule: Literal["constant", "cosine"] = "constant"  #: cosine: lr falls to 0 over the run
+    lr: float = 2e-3  #: learning rate at the beginning
+    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
     batch_size: int = 128  #: images in a step
     epochs: int = 20  #: passes over the training images
     validation: int = 5000  #: training images held out to choose the epoch

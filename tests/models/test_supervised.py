@@ -68,21 +68,21 @@ def test_data_for_training_validation_and_test_do_not_overlap() -> None:
 # Budgets and bars. The bar is below the worst of the seeds that it was calibrated with, and above
 # the *miss*: what a wrong implementation or a trivial method reaches.
 def test_mlp_learns(tmp_path: Path) -> None:
-    """10,000 images, 5 epochs: 93.6 %. Five seeds gave 93.9 to 94.4, mean 94.17, so the bar is
+    """10,000 images, 5 epochs: 93.9 %. Six seeds gave 94.2 to 94.6, mean 94.44, so the bar is
     their mean - 3 standard deviations. Miss: linear ridge regression on all 60,000 images 86.0."""
     config = mlp.Config(out=str(tmp_path), epochs=5, train_images=10_000)
-    assert mlp.train(config).metrics["test_accuracy"] >= 0.936
+    assert mlp.train(config).metrics["test_accuracy"] >= 0.939
 
 
 @pytest.mark.slow
 def test_cnn_learns(tmp_path: Path) -> None:
     """10,000 images, 3 epochs: 96.0 %. Three seeds gave 96.4, 96.9 and 96.7, mean 96.66, so the bar
-    is their mean - 3 standard deviations. Miss: the MLP after 5 epochs on as many images, 94.2."""
+    is their mean - 3 standard deviations. Miss: the MLP after 5 epochs on as many images, 94.4."""
     config = cnn.Config(out=str(tmp_path), epochs=3, train_images=10_000)
     assert cnn.train(config).metrics["test_accuracy"] >= 0.96
 
 
 @pytest.mark.slow
 def test_cnn_learns_in_full(tmp_path: Path) -> None:
-    """55,000 images, 3 epochs: 98.5 %; one seed gave 98.91. Miss: the MLP after 20 epochs, 98.2."""
+    """55,000 images, 3 epochs: 98.5 %; one seed gave 98.91. Miss: the MLP after 20 epochs, 98.3."""
     assert cnn.train(cnn.Config(out=str(tmp_path), epochs=3)).metrics["test_accuracy"] >= 0.985
