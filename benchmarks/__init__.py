@@ -1,0 +1,1 @@
+r"""The same training step here and in other frameworks, timed side by side. Start at README.md."""
