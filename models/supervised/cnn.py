@@ -2,7 +2,7 @@ r"""Convolutional network on MNIST.
 
 Paper: LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86, 1998
 
-Expect: 99.2 % test accuracy or more after 10 epochs, 98.5 % or more after 3 (an MLP: 98.2)
+Expect: 99.2 % test accuracy or more after 10 epochs, 98.5 % or more after 3 (an MLP: 98.3)
 
 Three convolutions without padding, the first two followed by pooling, and logits:
 
@@ -27,40 +27,20 @@ training images 5,000 are held out to choose the epoch that is tested.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from minigrad import Tensor, nn, optim
-from minigrad.data import DataLoader
-from minigrad.train import (
-    Accuracy,
-    Callback,
-    ConfusionMatrix,
-    LRScheduler,
-    ModelCheckpoint,
-    Result,
-    Run,
-    RunConfig,
-    evaluate,
-    fit,
-    main,
-)
-from minigrad.visualize import image_grid, plot_confusion, plot_curves
-from models.mnist import load_mnist
+from minigrad.train import Result, Run, main
+from minigrad.visualize import image_grid
+from models.classifier import ClassifierConfig, train_classifier
 
 
 @dataclass
-class Config(RunConfig):
+class Config(ClassifierConfig):
     r"""The options; the defaults give the figure above."""
 
     filters: int = 64  #: of each convolution
     dropout: float = 0.2  #: probability to drop a feature before the last layer
-    lr: float = 1e-3  #: learning rate of Adam
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
-    batch_size: int = 128  #: images in a step
-    epochs: int = 10  #: passes over the training images
-    validation: int = 5000  #: training images held out to choose the epoch
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
 
     quick_values: ClassVar = {
         "epochs": 1,
@@ -69,12 +49,10 @@ class Config(RunConfig):
         "test_images": 1000,
     }
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "filters", "batch_size", "epochs", "validation")
+        super().check()
+        self.expect_at_least(1, "filters")
         self.expect("dropout", 0 <= self.dropout < 1, "a probability below 1")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class CNN(nn.Module):
@@ -110,60 +88,11 @@ class CNN(nn.Module):
 def train(config: Config) -> Result:
     r"""Train, keep the epoch that is best on the validation images, and test it."""
     run = Run(config)
-    train_data, val_data, test_data = load_mnist(
-        config.validation, config.train_images, config.test_images
-    )
-    loader = DataLoader(train_data, config.batch_size, shuffle=True)
-    val_loader = DataLoader(val_data, 500)
-
     model = CNN(config.filters, config.dropout).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-
-    callbacks: list[Callback] = [
-        ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)
-    ]
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
-        callbacks.append(LRScheduler(schedule, "batch"))
-
-    history = fit(
-        model,
-        nn.functional.cross_entropy,
-        optimizer,
-        loader,
-        config.epochs,
-        val_loader,
-        metrics={"accuracy": Accuracy()},
-        callbacks=callbacks,
-        run=run,
-    )
-
-    test = evaluate(
-        model,
-        DataLoader(test_data, 500),
-        nn.functional.cross_entropy,
-        {"accuracy": Accuracy(), "confusion": ConfusionMatrix(10)},
-    )
-    run.picture(
-        "curves",
-        plot_curves(
-            history,
-            {
-                "cross-entropy (nats)": {"training": "loss", "validation": "val_loss"},
-                "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
-            },
-            title="CNN on MNIST",
-        ),
-    )
-    run.picture("confusion", plot_confusion(test["confusion"], title="Test images"))
+    figures = train_classifier(run, model, optimizer, config, "CNN on MNIST")
     run.picture("filters", first_filters(model))
-    return run.finish(
-        model,
-        test_accuracy=test["accuracy"],
-        test_loss=test["loss"],
-        val_accuracy=run.best["value"],
-        best_epoch=run.best["epoch"],
-    )
+    return run.finish(model, **figures)
 
 
 def first_filters(model: CNN) -> object:

@@ -19,8 +19,8 @@ stays *above* the validation loss.
 
 Where it differs: 5,000 of the 60,000 training images are held out, and the epoch that is best on
 them is the one that is tested, once. Popular versions of this network train on all 60,000 and
-report the test accuracy of the last epoch, or choose the epoch by it. Their rate stays at 1e-3, which
-gives 0.1 less; here it falls from 2e-3 to 0 along a cosine, as the held-out images preferred.
+report the test accuracy of the last epoch, or choose the epoch by it. Their rate stays at 1e-3,
+which gives 0.1 less; here it falls from 2e-3 to 0 along a cosine, as the held-out images preferred.
 """
 
 from __future__ import annotations
@@ -29,47 +29,26 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from minigrad import Tensor, nn, optim
-from minigrad.data import DataLoader
-from minigrad.train import (
-    Accuracy,
-    Callback,
-    ConfusionMatrix,
-    LRScheduler,
-    ModelCheckpoint,
-    Result,
-    Run,
-    RunConfig,
-    evaluate,
-    fit,
-    main,
-)
-from minigrad.visualize import plot_confusion, plot_curves
-from models.mnist import load_mnist
+from minigrad.train import Result, Run, main
+from models.classifier import ClassifierConfig, train_classifier
 
 
 @dataclass
-class Config(RunConfig):
+class Config(ClassifierConfig):
     r"""The options; the defaults give the figure above."""
 
     hidden: int = 256  #: units in each hidden layer
     dropout: float = 0.45  #: probability to drop a hidden unit
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"  #: sgd is plain, with lr 0.1 it learns
     lr: float = 2e-3  #: learning rate at the beginning
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
-    batch_size: int = 128  #: images in a step
     epochs: int = 20  #: passes over the training images
-    validation: int = 5000  #: training images held out to choose the epoch
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
 
     quick_values: ClassVar = {"epochs": 1, "train_images": 6000, "validation": 1000}
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "hidden", "batch_size", "epochs", "validation")
+        super().check()
+        self.expect_at_least(1, "hidden")
         self.expect("dropout", 0 <= self.dropout < 1, "a probability below 1")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class MLP(nn.Module):
@@ -95,60 +74,11 @@ class MLP(nn.Module):
 def train(config: Config) -> Result:
     r"""Train, keep the epoch that is best on the validation images, and test it."""
     run = Run(config)
-    train_data, val_data, test_data = load_mnist(
-        config.validation, config.train_images, config.test_images
-    )
-    loader = DataLoader(train_data, config.batch_size, shuffle=True)
-    val_loader = DataLoader(val_data, 1000)
-
     model = MLP(config.hidden, config.dropout).to(run.device)
     optimizers = {"adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
     optimizer = optimizers[config.optimizer](model.parameters(), lr=config.lr)
-
-    callbacks: list[Callback] = [
-        ModelCheckpoint(monitor="val_accuracy", mode="max", restore_best=True)
-    ]
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
-        callbacks.append(LRScheduler(schedule, "batch"))
-
-    history = fit(
-        model,
-        nn.functional.cross_entropy,
-        optimizer,
-        loader,
-        config.epochs,
-        val_loader,
-        metrics={"accuracy": Accuracy()},
-        callbacks=callbacks,
-        run=run,
-    )
-
-    test = evaluate(
-        model,
-        DataLoader(test_data, 1000),
-        nn.functional.cross_entropy,
-        {"accuracy": Accuracy(), "confusion": ConfusionMatrix(10)},
-    )
-    run.picture(
-        "curves",
-        plot_curves(
-            history,
-            {
-                "cross-entropy (nats)": {"training": "loss", "validation": "val_loss"},
-                "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
-            },
-            title=f"MLP on MNIST, dropout {config.dropout}",
-        ),
-    )
-    run.picture("confusion", plot_confusion(test["confusion"], title="Test images"))
-    return run.finish(
-        model,
-        test_accuracy=test["accuracy"],
-        test_loss=test["loss"],
-        val_accuracy=run.best["value"],
-        best_epoch=run.best["epoch"],
-    )
+    title = f"MLP on MNIST, dropout {config.dropout}"
+    return run.finish(model, **train_classifier(run, model, optimizer, config, title))
 
 
 if __name__ == "__main__":
