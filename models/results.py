@@ -1,9 +1,10 @@
-r"""``python -m models.results``: write ``models/RESULTS.md`` from the records of runs.
+r"""``python -m models.results``: write ``models/RESULTS.md`` and the README's table of models from
+the records of runs.
 
     python -m models.results runs/supervised.mlp/001 ...    keep these runs' records, then write
     python -m models.results                                write
 
-A record is the ``result.json`` of a run at full size, kept in ``models/results/``. The table says
+A record is the ``result.json`` of a run at full size, kept in ``models/results/``. The tables say
 nothing that is not in a record or in the model's own docstring.
 """
 
@@ -17,7 +18,8 @@ from typing import Any
 from models.__main__ import entries
 
 HERE = Path(__file__).parent
-RECORDS, TABLE = HERE / "results", HERE / "RESULTS.md"
+RECORDS, TABLE, README = HERE / "results", HERE / "RESULTS.md", HERE.parent / "README.md"
+BEGIN, END = "<!-- models: written by python -m models.results -->\n", "<!-- end of models -->\n"
 FIELDS = ("model", "command", "seed", "quick", "epochs", "metrics", "seconds", "hardware")
 
 HEAD = """\
@@ -57,6 +59,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
+CAPITALS = {"elbo": "ELBO", "iwae": "IWAE", "kl": "KL", "knn": "k-NN", "nll": "NLL"}
+
+
+def words(name: str) -> str:
+    """``test_kl`` as people write it: test KL."""
+    return " ".join(CAPITALS.get(word, word) for word in name.split("_"))
+
+
 def number(name: str, value: Any) -> str:
     """Accuracies in per cent, other numbers with four digits."""
     if "accuracy" in name:
@@ -64,10 +74,47 @@ def number(name: str, value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def all_records() -> list[dict[str, Any]]:
+    """The records that are kept, by model, options and seed."""
+    return [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RECORDS.glob("*.json"))]
+
+
+def overview() -> str:
+    """The README's table: for each model what its docstring promises, and the first figure of the
+    runs with default options."""
+    lines = ["| model | | expect | measured |", "|---|---|---|---|"]
+    records = all_records()
+    for entry in entries():
+        rows = [
+            r
+            for r in records
+            if r["command"] == f"python -m models.{entry.name} --seed {r['seed']}"
+        ]
+        measured = "-"
+        if rows:
+            name = next(iter(rows[0]["metrics"]))
+            values = sorted(r["metrics"][name] for r in rows)
+            measured = f"{words(name)} {number(name, values[0])}"
+            if len(values) > 1:
+                measured += f" to {number(name, values[-1])} ({len(values)} seeds)"
+        place = f"models/{entry.name.replace('.', '/')}.py"
+        lines.append(f"| [{entry.name}]({place}) | {entry.title} | {entry.expect} | {measured} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_overview(readme: str) -> str:
+    """The README with its table brought up to date."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"models.results: {README.name} lacks the line {BEGIN.strip()}")
+    return f"{before}{BEGIN}{overview()}{END}{after}"
+
+
 def table() -> str:
     """The text of ``RESULTS.md``."""
     known = {entry.name: entry for entry in entries()}
-    records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(RECORDS.glob("*.json"))]
+    records = all_records()
     parts = [HEAD]
     for name, entry in known.items():
         rows = [r for r in records if r["model"] == name]
@@ -80,7 +127,7 @@ def table() -> str:
         parts.append("|---|---|---|---|---|")
         for r in rows:
             metrics = ", ".join(
-                f"{key.replace('_', ' ')} {number(key, value)}"
+                f"{words(key)} {number(key, value)}"
                 for key, value in r["metrics"].items()
             )
             parts.append(
@@ -94,11 +141,12 @@ def table() -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Keep the records that are named, and write the table."""
+    """Keep the records that are named, and write the tables."""
     for argument in arguments:
         print(f"kept {keep(Path(argument)).relative_to(HERE.parent)}")
     TABLE.write_text(table(), encoding="utf-8")
-    print(f"wrote {TABLE.relative_to(HERE.parent)}")
+    README.write_text(with_overview(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"wrote {TABLE.relative_to(HERE.parent)} and {README.name}")
 
 
 if __name__ == "__main__":

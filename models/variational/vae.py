@@ -3,7 +3,7 @@ r"""Variational autoencoder on MNIST.
 Paper: Kingma and Welling, Auto-encoding variational Bayes, ICLR 2014, arXiv:1312.6114
 
 Expect: negative ELBO of 112 nats or less on the test images after 5 epochs, KL between 15 and 30
-(a collapsed posterior: 206; the class means as decoder: 172; below 45.5 is impossible)
+(a collapsed posterior: 206 nats; the class means as decoder: 172; less than 45.5 is impossible)
 
 A latent code z with a standard normal prior explains an image x through the decoder p(x|z); the
 encoder q(z|x) approximates the posterior p(z|x):

@@ -28,7 +28,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(results, "HERE", tmp_path / "models")
     monkeypatch.setattr(results, "RECORDS", tmp_path / "models" / "results")
     monkeypatch.setattr(results, "TABLE", tmp_path / "models" / "RESULTS.md")
+    monkeypatch.setattr(results, "README", tmp_path / "README.md")
     (tmp_path / "models").mkdir()
+    (tmp_path / "README.md").write_text(f"before\n{results.BEGIN}old\n{results.END}after\n")
     return tmp_path
 
 
@@ -50,6 +52,20 @@ def test_a_run_becomes_a_row(elsewhere: Path, capsys: pytest.CaptureFixture[str]
     assert (elsewhere / "models" / "RESULTS.md").read_text() == text
 
 
+def test_the_readme_gets_the_range_over_seeds(elsewhere: Path) -> None:
+    for seed, accuracy in ((0, 0.98), (1, 0.97)):
+        command = f"python -m models.supervised.mlp --seed {seed}"
+        metrics = {"test_accuracy": accuracy}
+        run = put(elsewhere / f"run{seed}", command=command, seed=seed, metrics=metrics)
+        results.main([run])
+    text = (elsewhere / "README.md").read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "| test accuracy 97.00 % to 98.00 % (2 seeds) |" in text
+    (elsewhere / "README.md").write_text("no table")
+    with pytest.raises(SystemExit, match="README.md lacks the line <!-- models"):
+        results.main([])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"quick": True}, "quick run"), ({"model": "no.model"}, "models that do not exist")],
@@ -63,6 +79,8 @@ def test_what_is_refused(elsewhere: Path, changes: dict[str, Any], message: str)
 
 def test_the_table_in_the_repository_is_in_step() -> None:
     assert results.TABLE.read_text(encoding="utf-8") == results.table()
+    readme = results.README.read_text(encoding="utf-8")
+    assert results.with_overview(readme) == readme
 
 
 def test_every_model_has_a_result() -> None:
