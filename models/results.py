@@ -127,8 +127,7 @@ def table() -> str:
         parts.append("|---|---|---|---|---|")
         for r in rows:
             metrics = ", ".join(
-                f"{words(key)} {number(key, value)}"
-                for key, value in r["metrics"].items()
+                f"{words(key)} {number(key, value)}" for key, value in r["metrics"].items()
             )
             parts.append(
                 f"| `{r['command']}` | {metrics} | {r['epochs']} | {duration(r['seconds'])} "
