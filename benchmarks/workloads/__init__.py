@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BATCHES", "NAMES", "Arrays", "Step", "images", "layer", "state"]
+__all__ = ["BATCHES", "NAMES", "Arrays", "Step", "images", "initial", "layer", "load", "state"]
 
-NAMES = ("mlp", "cnn", "vae", "dqn")
+NAMES = ("mlp", "cnn", "vae", "vae_conv", "dcgan", "resnet20", "capsnet", "dqn")
 BATCHES = 8  # prepared before timing; a step takes them in turn
 
 Arrays = dict[str, np.ndarray]
@@ -46,9 +46,30 @@ def layer(rng: np.random.Generator, name: str, out: int, *shape: int) -> Arrays:
     }
 
 
-def state(arrays: Arrays) -> Arrays:
-    r"""The initial weights among the arrays, by their names in the state dictionary."""
-    return {k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")}
+def state(arrays: Arrays, name: str = "model") -> Arrays:
+    r"""The initial weights of network ``name`` among the arrays, by their names in the state
+    dictionary."""
+    start = name + "."
+    return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+
+
+def initial(rng: np.random.Generator, **build: Callable[[Any], Any]) -> Arrays:
+    r"""The initial weights of networks: ``name=build``, where ``build(minigrad)`` makes one."""
+    import minigrad
+
+    minigrad.manual_seed(int(rng.integers(2**31)))
+    return {
+        f"{name}.{key}": value.numpy()
+        for name, make in build.items()
+        for key, value in make(minigrad).state_dict().items()
+    }
+
+
+def load(torch: Any, model: Any, arrays: Arrays, name: str) -> Any:
+    r"""``model``, of PyTorch or minigrad, with the weights of network ``name``."""
+    values = state(arrays, name)
+    model.load_state_dict({k: torch.as_tensor(v) for k, v in values.items()})
+    return model
 
 
 def images(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -59,11 +59,13 @@ def test_workload_trains(name):
 
     module = importlib.import_module(f"benchmarks.workloads.{name}")
     arrays = module.arrays(np.random.default_rng(0))
-    assert all(len(v) == BATCHES for k, v in arrays.items() if not k.startswith("model."))
+    assert all(len(v) == BATCHES for k, v in arrays.items() if "." not in k and k != "weight")
     steps = [module.SIDES["minigrad"](minigrad, arrays, {}) for _ in range(2)]
     losses = [[float(step(0).item()) for _ in range(3)] for step in steps]
     assert losses[0] == losses[1]
-    assert losses[0][-1] < losses[0][0]
+    assert np.isfinite(losses[0]).all()
+    if name != "dcgan":  # two losses against each other: their sum has no direction
+        assert losses[0][-1] < losses[0][0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +84,7 @@ def test_workload_agrees_with_peer(name, peer):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--workload", "mlp,what"], "expected some of mlp,cnn,vae,dqn, got what"),
+        (["--workload", "mlp,what"], f"expected some of {','.join(NAMES)}, got what"),
         (["--peers", "jax"], "expected some of torch,dezero,autograd, got jax"),
         (["--rounds", "0"], "expected an integer >= 1, got 0"),
     ],
