@@ -414,8 +414,8 @@ def _is_dtype_name(name: str) -> bool:
 # Methods that are an op with the tensor as its first argument, under the same name.
 _METHODS = """
     add sub mul div true_divide pow neg abs sign exp log log1p expm1 log2 log10 sqrt rsqrt square
-    reciprocal sin cos tan asin acos atan sinh cosh tanh sigmoid erf clamp clip maximum minimum
-    floor ceil round trunc remainder floor_divide where
+    reciprocal sin cos tan asin acos atan sinh cosh tanh sigmoid erf erfc erfinv lgamma digamma
+    clamp clip maximum minimum floor ceil round trunc remainder floor_divide where
     eq ne lt le gt ge isfinite isnan isinf logical_and logical_or logical_xor logical_not
     relu softmax log_softmax logsumexp logsigmoid
     sum mean var std max min amax amin argmax argmin prod cumsum norm any all

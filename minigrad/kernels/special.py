@@ -1,6 +1,7 @@
 r"""Functions of one real variable that NumPy lacks or computes slowly: array in, array out.
 
-Belongs here: the logistic function and the error function. Does not belong here: gradients.
+Belongs here: the logistic function, the error function, its complement and its inverse. Does not
+belong here: gradients; the gamma function (``gamma.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..backend import get_array_module
 
-__all__ = ["erf", "sigmoid"]
+__all__ = ["erf", "erfc", "erfinv", "sigmoid"]
 
 
 def sigmoid(x: Any) -> Any:
@@ -62,6 +63,25 @@ def _erfcx_coefficients() -> np.ndarray:
 _MAP = 3.75
 
 
+def _erfcx(a: Any) -> Any:
+    r""":math:`e^{a^2} \mathrm{erfc}(a)` for a >= 0."""
+    t = (a - _MAP) / (a + _MAP)
+    b0 = b1 = a * 0.0  # Clenshaw's recurrence
+    coefficients = _erfcx_coefficients().tolist()
+    for c in coefficients[:0:-1]:
+        b0, b1 = 2 * t * b0 - b1 + c, b0
+    return (t * b0 - b1 + coefficients[0]) / (1 + 2 * a)
+
+
+def _erf_series(a: Any) -> Any:
+    r"""The Taylor series of erf, for 0 <= a < 1/2."""
+    square = a * a
+    series = a * 0.0
+    for n in range(12, -1, -1):
+        series = series * square + (-1) ** n / (math.factorial(n) * (2 * n + 1))
+    return a * series * (2 / math.sqrt(math.pi))
+
+
 def erf(x: Any) -> Any:
     r""":math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt` to about :math:`10^{-14}`.
 
@@ -70,16 +90,56 @@ def erf(x: Any) -> Any:
     """
     xp = get_array_module(x)
     a = xp.abs(x)
-    square = a * a
-    series = xp.zeros_like(a)
-    for n in range(12, -1, -1):
-        series = series * square + (-1) ** n / (math.factorial(n) * (2 * n + 1))
-    small = a * series * (2 / math.sqrt(math.pi))
-    t = (a - _MAP) / (a + _MAP)
-    b0 = b1 = xp.zeros_like(a)  # Clenshaw's recurrence
-    coefficients = _erfcx_coefficients().tolist()
-    for c in coefficients[:0:-1]:
-        b0, b1 = 2 * t * b0 - b1 + c, b0
-    erfcx = (t * b0 - b1 + coefficients[0]) / (1 + 2 * a)
-    large = 1 - xp.exp(-square) * erfcx
-    return xp.copysign(xp.where(a < 0.5, small, large), x)
+    large = 1 - xp.exp(-a * a) * _erfcx(a)
+    return xp.copysign(xp.where(a < 0.5, _erf_series(a), large), x)
+
+
+def erfc(x: Any) -> Any:
+    r""":math:`1 - \mathrm{erf}(x)`, accurate far to the right, where it is almost 0."""
+    xp = get_array_module(x)
+    a = xp.minimum(xp.abs(x), 30.0)
+    tail = xp.where(a < 0.5, 1 - _erf_series(a), xp.exp(-a * a) * _erfcx(a))
+    return xp.where(x < 0, 2 - tail, tail)
+
+
+def erfinv(y: Any) -> Any:
+    r"""The x with erf(x) = y; ±inf at ±1, NaN beyond.
+
+    Giles' polynomials (Approximating the erfinv function, 2010) to start with, then Newton's
+    steps in float64: on erf below 1/2, on ln erfc above, which keeps its digits where erf is
+    almost 1.
+    """
+    xp = get_array_module(y)
+    given = y.astype(np.float64)
+    inside = xp.abs(given) < 1
+    a = xp.where(inside, xp.abs(given), 0.0)
+    w = -xp.log((1 - a) * (1 + a))
+    x = xp.where(w < 5, _polynomial(_CENTRE, w - 2.5), _polynomial(_TAIL, xp.sqrt(w) - 3)) * a
+    small = a < 0.5  # there x < 0.48
+    target = xp.log(1 - a)
+    for _ in range(4):
+        erfcx = _erfcx(x)
+        low = (_erf_series(xp.where(small, x, 0.0)) - a) * xp.exp(x * x)
+        high = (target + x * x - xp.log(erfcx)) * erfcx
+        x = x - xp.where(small, low, high) * (math.sqrt(math.pi) / 2)
+    x = xp.copysign(x, given)
+    edge = xp.where(xp.abs(given) == 1, xp.copysign(xp.full_like(x, math.inf), given), math.nan)
+    return xp.where(inside, x, edge).astype(y.dtype)
+
+
+_CENTRE = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
+    -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+_TAIL = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
+    0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
+    r"""By Horner's rule, the highest coefficient first."""
+    total = x * 0.0
+    for c in coefficients:
+        total = total * x + c
+    return total

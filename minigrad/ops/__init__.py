@@ -1,7 +1,7 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
-A file a family: elementwise, transcendental, activation, comparison, reduction, shape, indexing,
-linalg, conv, pool, normalization, loss, random.
+A file a family: elementwise, transcendental, special, activation, comparison, reduction, shape,
+indexing, linalg, conv, pool, normalization, loss, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -21,6 +21,7 @@ from . import (
     random,
     reduction,
     shape,
+    special,
     transcendental,
 )
 from .activation import *  # noqa: F403
@@ -35,6 +36,7 @@ from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .special import *  # noqa: F403
 from .transcendental import *  # noqa: F403
 
 __all__ = [
@@ -50,5 +52,6 @@ __all__ = [
     *random.__all__,
     *reduction.__all__,
     *shape.__all__,
+    *special.__all__,
     *transcendental.__all__,
 ]

@@ -13,10 +13,12 @@ from tests.ops import (
     table_loss,
     table_reduction,
     table_shape,
+    table_special,
 )
 
 ROWS = [
     *table_elementwise.ROWS,
+    *table_special.ROWS,
     *table_reduction.ROWS,
     *table_shape.ROWS,
     *table_indexing.ROWS,
