@@ -11,6 +11,7 @@ from tests.ops import (
     table_indexing,
     table_linalg,
     table_loss,
+    table_norm,
     table_reduction,
     table_shape,
     table_special,
@@ -24,5 +25,6 @@ ROWS = [
     *table_indexing.ROWS,
     *table_linalg.ROWS,
     *table_conv.ROWS,
+    *table_norm.ROWS,
     *table_loss.ROWS,
 ]

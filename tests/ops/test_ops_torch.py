@@ -33,6 +33,13 @@ def _without_none(f: Any) -> Any:
     return lambda *x, dim=None, **k: f(*x, **k) if dim is None else f(*x, dim=dim, **k)
 
 
+def _instance_norm_running(x, w, b, eps, mean, var, momentum):
+    mean, var = _t(mean), _t(var)
+    if len(x):
+        F.instance_norm(x, mean, var, w, b, True, momentum, eps)
+    return mean, var
+
+
 # Where the call is not simply torch.<name> or torch.nn.functional.<name>.
 SPECIAL = {
     "pow-number": lambda x, exponent: torch.pow(x, exponent),
@@ -70,6 +77,18 @@ SPECIAL = {
     "batch_norm-train": lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, True, eps=eps),
     "batch_norm-eval": lambda x, w, b, mean, var, eps: F.batch_norm(
         x, _t(mean), _t(var), w, b, False, eps=eps
+    ),
+    "layer_norm": lambda x, w, b, normalized_shape, eps: F.layer_norm(
+        x, np.atleast_1d(normalized_shape).tolist(), w, b, eps
+    ),
+    "rms_norm": lambda x, w, normalized_shape, eps: F.rms_norm(
+        x, np.atleast_1d(normalized_shape).tolist(), w, eps
+    ),
+    "group_norm": lambda x, w, b, num_groups, eps: F.group_norm(x, num_groups, w, b, eps),
+    "instance_norm": lambda x, w, b, eps: F.instance_norm(x, weight=w, bias=b, eps=eps),
+    "instance_norm-running": _instance_norm_running,
+    "instance_norm-eval": lambda x, w, b, eps, mean, var, momentum: F.instance_norm(
+        x, _t(mean), _t(var), w, b, False, momentum, eps
     ),
     "cross_entropy": lambda x, t, weight, **k: F.cross_entropy(x, t, _t(weight), **k),
     "cross_entropy-soft": F.cross_entropy,
