@@ -187,11 +187,16 @@ class _Columns:
         width = geo.W + geo.pl + geo.pr
         padded = scratch("padded", (n1 - n0, height, width, geo.C), self.x.dtype)
         top, bottom = max(first, 0), min(first + height, geo.H)
-        if geo.padded:
+        if bottom <= top:
             padded.fill(0)
-        if bottom > top:
-            inside = padded[:, top - first : bottom - first, geo.pl : geo.pl + geo.W]
-            np.copyto(inside, self.x[n0:n1, top:bottom])
+            return padded
+        rows = slice(top - first, bottom - first)
+        columns = slice(geo.pl, geo.pl + geo.W)
+        np.copyto(padded[:, rows, columns], self.x[n0:n1, top:bottom])
+        padded[:, : rows.start] = 0  # the edges alone: each value is written once
+        padded[:, rows.stop :] = 0
+        padded[:, rows, : columns.start] = 0
+        padded[:, rows, columns.stop :] = 0
         return padded
 
 
