@@ -30,6 +30,7 @@ import numpy as np
 
 from ..backend import get_array_module
 from . import conv_blocks as blocks
+from . import winograd
 from .conv_blocks import Geometry
 
 __all__ = ["conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad", "output_size"]
@@ -73,6 +74,8 @@ def conv2d(
             part = slice(i, None, geo.O)
             bias_part = None if bias is None else bias[part]
             blocks.depthwise(xl, _channel_taps(w[part]), out[..., part], bias_part, geo)
+    elif groups == 1 and winograd.pays(geo, x.dtype):
+        winograd.forward(xl, w, out, bias, geo)
     elif geo.sh == geo.sw == 1 and _much_fewer(geo.O, geo.C):
         flipped = _flipped(w, groups)
         for xg, wg, og, bg in _groups(groups, (xl, 3), (flipped, 0), (out, 3), (bias, 0)):
@@ -152,9 +155,10 @@ def conv2d_backward(
     r"""The gradients ``(gx, gw, gbias)`` of ``conv2d`` at ``g`` (N, O, OH, OW); ``None`` for those
     that ``needs`` does not ask for.
 
-    With stride 1 and an output about as large as the input, one matrix of columns, that of ``g``,
-    serves both gradients. Otherwise (a small image without padding, a stride) that would multiply
-    by many zeros, and each gradient takes its own way.
+    Kernels of 3 x 3 with many channels go Winograd's way (``winograd.py``). With stride 1 and an
+    output about as large as the input, one matrix of columns, that of ``g``, serves both gradients.
+    Otherwise (a small image without padding, a stride) that would multiply by many zeros, and each
+    gradient takes its own way.
     """
     inside, rest = _crop(x, padding)
     geo = _geometry(inside.shape, w.shape, stride, rest, dilation, groups)
@@ -178,6 +182,12 @@ def conv2d_backward(
                 blocks.depthwise_weight_grad(gl[..., part], xl, _channel_taps(gw[part]), geo)
         if needs[2]:
             _sum_positions(gl, gbias)
+    elif needs[1] and groups == 1 and inside is x and winograd.pays(geo, g.dtype):
+        gwl = np.empty((geo.O, 3, 3, geo.C), g.dtype)
+        gxl = np.empty((geo.N, geo.H, geo.W, geo.C), g.dtype) if needs[0] else None
+        winograd.backward(gl, xl, w, gxl, gwl, gbias, geo)
+        gx = None if gxl is None else gxl.transpose(0, 3, 1, 2)
+        return gx, gwl.transpose(0, 3, 1, 2), gbias
     elif needs[1]:
         share = needs[0] and _about_as_large(geo, 1.15) and not _much_fewer(geo.C, geo.O)
         share = share and inside is x and min(map(min, geo.full_padding())) >= 0

@@ -11,6 +11,7 @@ reads) is built in scratch memory and goes through one matrix product. In the na
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from .workspace import scratch
 
 __all__ = [
     "Geometry",
+    "LaneSums",
     "depthwise",
     "depthwise_input_grad",
     "depthwise_weight_grad",
@@ -344,13 +346,13 @@ def _add_strided(
         np.add(inside, shift, out=target[:, top:bottom, left:right])
 
 
-class _LaneSums:
+class LaneSums:
     r"""Sums over blocks that are the same in every run. A lane of consecutive blocks has its own
     accumulator; lanes go to threads whole, and the accumulators are added in order."""
 
-    def __init__(self, blocks: list[Block], shape: tuple[int, int], dtype: Any) -> None:
+    def __init__(self, blocks: list[Block], shape: tuple[int, ...], dtype: Any) -> None:
         self.blocks = blocks
-        size = max(shape[0] * shape[1], 1) * np.dtype(dtype).itemsize
+        size = max(math.prod(shape), 1) * np.dtype(dtype).itemsize
         self.n = max(min(len(blocks), 16, max((1 << 25) // size, 4)), 1)
         self.bounds = [len(blocks) * i // self.n for i in range(self.n + 1)]
         self.matrix = np.zeros((self.n, *shape), dtype)
@@ -383,7 +385,7 @@ def weight_grad(
     gw (O, kh, kw, C)."""
     columns = _Columns(x, geo, ones=gbias is not None)
     K = geo.K + columns.ones
-    sums = _LaneSums(_blocks(geo, x.itemsize), (K, geo.O), g.dtype)
+    sums = LaneSums(_blocks(geo, x.itemsize), (K, geo.O), g.dtype)
     bias_sums = np.zeros((sums.n, geo.O), g.dtype)
 
     def block(lane: int, first: bool, n0: int, n1: int, r0: int, r1: int) -> None:
@@ -412,7 +414,7 @@ def shared_backward(
     flipped; g (N, OH, OW, O), x, gx (N, H, W, C), w (kh kw O, C) flipped, gw (O, kh, kw, C)."""
     adjoint = geo.adjoint()
     columns = _Columns(g, adjoint)
-    sums = _LaneSums(_blocks(adjoint, g.itemsize), (geo.C, adjoint.K), g.dtype)
+    sums = LaneSums(_blocks(adjoint, g.itemsize), (geo.C, adjoint.K), g.dtype)
     bias_sums = np.zeros((sums.n, geo.O), g.dtype)
 
     def block(lane: int, first: bool, n0: int, n1: int, r0: int, r1: int) -> None:
