@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from ..kernels import optim as kernels
-from .flat import FlatParameters
+from .flat import FlatParameters, Run
 from .optimizer import Optimizer
 
 __all__ = ["Adam", "AdamW"]
@@ -69,21 +69,16 @@ class Adam(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         self._nonnegative(group, "lr", "eps", "weight_decay")
-        betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise TypeError(f"{self._name}: expected two numbers as betas, got {betas!r}")
-        for beta in betas:
-            if not 0 <= beta < 1:
-                raise ValueError(f"{self._name}: expected 0 <= beta < 1, got betas={betas!r}")
+        self._fractions(group)
 
-    def update(self, group: dict[str, Any], flat: FlatParameters, part: slice, age: int) -> None:
+    def update(self, group: dict[str, Any], flat: FlatParameters, run: Run) -> None:
         kernels.adam(
-            flat.flat[part],
-            flat.grad[part],
-            flat.buffer("exp_avg")[part],
-            flat.buffer("exp_avg_sq")[part],
-            flat.buffer("max_exp_avg_sq")[part] if group["amsgrad"] else None,
-            age + 1,
+            flat.flat[run.part],
+            flat.grad[run.part],
+            flat.buffer("exp_avg")[run.part],
+            flat.buffer("exp_avg_sq")[run.part],
+            flat.buffer("max_exp_avg_sq")[run.part] if group["amsgrad"] else None,
+            run.age + 1,
             lr=group["lr"],
             betas=group["betas"],
             eps=group["eps"],

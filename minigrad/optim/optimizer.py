@@ -6,7 +6,7 @@ flat memory (``flat.py``), schedules (``lr_scheduler.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from ..autograd import enable_grad
 from ..backend import get_array_module, is_array, to_device
 from ..tensor import Tensor
-from .flat import FlatParameters, flatten
+from .flat import FlatParameters, Run, flatten
 
 __all__ = ["Optimizer"]
 
@@ -66,9 +66,19 @@ class Optimizer:
         r"""Raise if a hyperparameter of ``group`` is out of range."""
         raise NotImplementedError
 
-    def update(self, group: dict[str, Any], flat: FlatParameters, part: slice, age: int) -> None:
-        r"""Change ``flat.flat[part]`` by ``flat.grad[part]``; its state has seen ``age`` steps."""
+    def update(self, group: dict[str, Any], flat: FlatParameters, run: Run) -> None:
+        r"""Change ``flat.flat[run.part]`` by ``flat.grad[run.part]``; the state of these parameters
+        has seen ``run.age`` steps."""
         raise NotImplementedError
+
+    def fills(self) -> dict[str, float]:
+        r"""What state arrays hold before the first step, where that is not 0. If there are any,
+        parameters have a state from the beginning."""
+        return {}
+
+    def numbers(self) -> dict[str, float]:
+        r"""The numbers (besides the step) in the state of a parameter, and their first values."""
+        return {}
 
     def ages(self, group: dict[str, Any]) -> bool:
         r"""Whether a step with these hyperparameters leaves state behind."""
@@ -86,6 +96,14 @@ class Optimizer:
                 raise TypeError(f"{self._name}: expected a number as {name}, got {value!r}")
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{self._name}: expected {name} >= 0, got {value!r}")
+
+    def _fractions(self, group: dict[str, Any]) -> None:
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{self._name}: expected two numbers as betas, got {betas!r}")
+        for beta in betas:
+            if not 0 <= beta < 1:
+                raise ValueError(f"{self._name}: expected 0 <= beta < 1, got betas={betas!r}")
 
     def _prepare(self, group: Any, others: list[dict[str, Any]]) -> dict[str, Any]:
         r"""A checked copy of ``group`` with all hyperparameters. ``others`` exist already."""
@@ -124,7 +142,12 @@ class Optimizer:
 
     def _add(self, group: dict[str, Any]) -> None:
         self.param_groups.append(group)
-        self._flat.append(flatten(self._name, group["params"]))
+        self._flat.append(self._flatten(group))
+
+    def _flatten(
+        self, group: dict[str, Any], old: Sequence[FlatParameters] = ()
+    ) -> list[FlatParameters]:
+        return flatten(self._name, group["params"], old, self.fills(), self.numbers())
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         r"""Optimise more parameters: a dictionary with ``params`` and, where they differ from the
@@ -159,20 +182,19 @@ class Optimizer:
         for k, group in enumerate(self.param_groups):
             for flat in self._flat[k]:
                 if not flat.in_place():
-                    self._flat[k] = flatten(self._name, group["params"], self._flat[k])
+                    self._flat[k] = self._flatten(group, self._flat[k])
                     break
             for flat in self._flat[k]:
                 work.append((group, flat, flat.gather(self._name)))
         for group, flat, runs in work:
             aged = self.ages(group)
-            for first, stop, age in runs:
-                part = slice(flat.offsets[first], flat.offsets[stop])
-                self.update(group, flat, part, age)
-                for i in range(first, stop):
+            for run in runs:
+                self.update(group, flat, run)
+                for p in flat.params[run.first : run.stop]:
                     # A graph that still needs the old values must notice that they are gone.
-                    flat.params[i]._version[0] += 1
-                    if aged:
-                        flat.ages[i] = age + 1
+                    p._version[0] += 1
+                if aged:
+                    flat.aged(run)
         return loss
 
     # ------------------------------------------------------------------------------------- state
@@ -181,11 +203,16 @@ class Optimizer:
         r"""The state of every parameter that has some. Its tensors are the optimiser's own
         memory: writing into them changes what the next step does."""
         state = {}
+        fills = self.fills()
         for flats in self._flat:
             for flat in flats:
+                for name in fills:
+                    flat.buffer(name)
                 for i, p in enumerate(flat.params):
-                    if flat.ages[i] > 0:
+                    if flat.ages[i] > 0 or fills:
                         entry: dict[str, Any] = {"step": flat.ages[i]} if self.counts_steps else {}
+                        for name, column in flat.numbers.items():
+                            entry[name] = column[i]
                         for name, array in flat.state.items():
                             entry[name] = Tensor(flat.view(array, i))
                         state[p] = entry
@@ -201,8 +228,8 @@ class Optimizer:
         index: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
-            numbers = [index.setdefault(id(p), len(index)) for p in group["params"]]
-            groups.append({**group, "params": numbers})
+            positions = [index.setdefault(id(p), len(index)) for p in group["params"]]
+            groups.append({**group, "params": positions})
         state = {index[id(p)]: entry for p, entry in self.state.items()}
         return {"state": dict(sorted(state.items())), "param_groups": groups}
 
@@ -217,7 +244,7 @@ class Optimizer:
         try:
             groups, state = list(state_dict["param_groups"]), dict(state_dict["state"])
             sizes = [len(group["params"]) for group in groups]
-            numbers = [i for group in groups for i in group["params"]]
+            positions = [i for group in groups for i in group["params"]]
         except (TypeError, KeyError, ValueError):
             raise ValueError(
                 f"{self._name}: load_state_dict: expected 'state' and 'param_groups' as "
@@ -230,7 +257,7 @@ class Optimizer:
                 f"got {sizes}"
             )
         params = [p for group in self.param_groups for p in group["params"]]
-        by_number = dict(zip(numbers, params))
+        by_number = dict(zip(positions, params))
         new_groups = []
         for k, (ours, theirs) in enumerate(zip(self.param_groups, groups)):
             missing = [name for name in ours if name not in theirs and name in self.defaults]
@@ -246,7 +273,7 @@ class Optimizer:
             except (ValueError, TypeError) as error:
                 errors.append(f"group {k}: {error}")
             new_groups.append(merged)
-        loaded: list[tuple[Tensor, int, dict[str, Any]]] = []
+        loaded: list[tuple[Tensor, int, dict[str, Any], dict[str, float]]] = []
         for number, entry in state.items():
             if number not in by_number:
                 errors.append(f"state of parameter {number!r}: there is no such parameter")
@@ -258,16 +285,18 @@ class Optimizer:
         for ours, merged in zip(self.param_groups, new_groups):
             ours.clear()
             ours.update(merged)
-        self._flat = [flatten(self._name, group["params"]) for group in self.param_groups]
+        self._flat = [self._flatten(group) for group in self.param_groups]
         place = {
             id(p): (flat, i)
             for flats in self._flat
             for flat in flats
             for i, p in enumerate(flat.params)
         }
-        for p, age, arrays in loaded:
+        for p, age, arrays, numbers in loaded:
             flat, i = place[id(p)]
             flat.ages[i] = age
+            for name, value in numbers.items():
+                flat.numbers[name][i] = value
             for name, array in arrays.items():
                 flat.view(flat.buffer(name), i)[...] = array
 
@@ -276,18 +305,19 @@ class Optimizer:
         number: Any,
         entry: Any,
         p: Tensor,
-        loaded: list[tuple[Tensor, int, dict[str, Any]]],
+        loaded: list[tuple[Tensor, int, dict[str, Any], dict[str, float]]],
         errors: list[str],
     ) -> None:
         r"""Check the saved state of one parameter; append to ``loaded``, or to ``errors``."""
-        known = {*self.state_names, *(("step",) if self.counts_steps else ())}
+        scalars = self.numbers()
+        known = {*self.state_names, *scalars, *(("step",) if self.counts_steps else ())}
         if not isinstance(entry, dict) or not set(entry) <= known:
             got = sorted(map(str, entry)) if isinstance(entry, dict) else type(entry).__name__
             errors.append(f"state of parameter {number}: expected {sorted(known)}, got {got}")
             return
         arrays: dict[str, Any] = {}
         for name, value in entry.items():
-            if name == "step" or value is None:
+            if name == "step" or name in scalars or value is None:
                 continue
             array = value.data if isinstance(value, Tensor) else value
             if not is_array(array):
@@ -311,7 +341,17 @@ class Optimizer:
                     f"got {entry.get('step')!r}"
                 )
                 return
-        loaded.append((p, age, arrays))
+        numbers: dict[str, float] = {}
+        for name in scalars if entry else ():
+            try:
+                numbers[name] = float(entry[name])
+            except (KeyError, TypeError, ValueError):
+                errors.append(
+                    f"state of parameter {number}: expected a number as {name}, "
+                    f"got {entry.get(name)!r}"
+                )
+                return
+        loaded.append((p, age, arrays, numbers))
 
     # ------------------------------------------------------------------------------------- misc
     def __getstate__(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..kernels import optim as kernels
-from .flat import FlatParameters
+from .flat import FlatParameters, Run
 from .optimizer import Optimizer
 
 __all__ = ["RMSprop"]
@@ -67,14 +67,14 @@ class RMSprop(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         self._nonnegative(group, "lr", "alpha", "eps", "weight_decay", "momentum")
 
-    def update(self, group: dict[str, Any], flat: FlatParameters, part: slice, age: int) -> None:
+    def update(self, group: dict[str, Any], flat: FlatParameters, run: Run) -> None:
         momentum, centered = group["momentum"], group["centered"]
         kernels.rmsprop(
-            flat.flat[part],
-            flat.grad[part],
-            flat.buffer("square_avg")[part],
-            flat.buffer("grad_avg")[part] if centered else None,
-            flat.buffer("momentum_buffer")[part] if momentum else None,
+            flat.flat[run.part],
+            flat.grad[run.part],
+            flat.buffer("square_avg")[run.part],
+            flat.buffer("grad_avg")[run.part] if centered else None,
+            flat.buffer("momentum_buffer")[run.part] if momentum else None,
             lr=group["lr"],
             alpha=group["alpha"],
             eps=group["eps"],

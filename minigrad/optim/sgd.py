@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..kernels import optim as kernels
-from .flat import FlatParameters
+from .flat import FlatParameters, Run
 from .optimizer import Optimizer
 
 __all__ = ["SGD"]
@@ -77,13 +77,13 @@ class SGD(Optimizer):
     def ages(self, group: dict[str, Any]) -> bool:
         return group["momentum"] != 0
 
-    def update(self, group: dict[str, Any], flat: FlatParameters, part: slice, age: int) -> None:
+    def update(self, group: dict[str, Any], flat: FlatParameters, run: Run) -> None:
         momentum = group["momentum"]
         kernels.sgd(
-            flat.flat[part],
-            flat.grad[part],
-            flat.buffer("momentum_buffer")[part] if momentum else None,
-            age == 0,
+            flat.flat[run.part],
+            flat.grad[run.part],
+            flat.buffer("momentum_buffer")[run.part] if momentum else None,
+            run.age == 0,
             lr=group["lr"],
             momentum=momentum,
             dampening=group["dampening"],

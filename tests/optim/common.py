@@ -18,6 +18,13 @@ MAKERS = {
     "adam": lambda params: optim.Adam(params, lr=0.05, weight_decay=0.1),
     "amsgrad": lambda params: optim.Adam(params, lr=0.05, amsgrad=True),
     "adamw": lambda params: optim.AdamW(params, lr=0.05),
+    "adagrad": lambda params: optim.Adagrad(
+        params, lr=0.3, lr_decay=0.01, initial_accumulator_value=0.1
+    ),
+    "adadelta": lambda params: optim.Adadelta(params, lr=5.0, eps=1e-4),
+    "adamax": lambda params: optim.Adamax(params, lr=0.05, weight_decay=0.1),
+    "nadam": lambda params: optim.NAdam(params, lr=0.05, momentum_decay=0.1),
+    "radam": lambda params: optim.RAdam(params, lr=0.05, betas=(0.9, 0.9)),
 }
 every = pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 

@@ -1,4 +1,4 @@
-"""Optimisers and schedules against PyTorch: trajectories, state dictionaries, sequences."""
+"""Optimisers against PyTorch: trajectories, defaults, state dictionaries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 
 import minigrad as mg  # noqa: E402
 from minigrad import optim  # noqa: E402
-from minigrad.optim import lr_scheduler as schedules  # noqa: E402
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 3)]
 common = {
@@ -45,6 +44,41 @@ OPTIONS = {
     ),
     "Adam": adam,
     "AdamW": adam,
+    "Adagrad": st.fixed_dictionaries(
+        {
+            **common,
+            "lr_decay": st.sampled_from([0.0, 0.1]),
+            "initial_accumulator_value": st.sampled_from([0.0, 0.5]),
+            "eps": st.floats(1e-8, 1e-2),
+        }
+    ),
+    "Adadelta": st.fixed_dictionaries(
+        {**common, "rho": st.floats(0.5, 1.0), "eps": st.floats(1e-6, 1e-2)}
+    ),
+    "Adamax": st.fixed_dictionaries(
+        {
+            **common,
+            "betas": st.tuples(st.floats(0, 0.99), st.floats(0.5, 0.9999)),
+            "eps": st.floats(1e-8, 1e-2),
+        }
+    ),
+    "NAdam": st.fixed_dictionaries(
+        {
+            **common,
+            "betas": st.tuples(st.floats(0, 0.99), st.floats(0.5, 0.9999)),
+            "eps": st.floats(1e-8, 1e-2),
+            "momentum_decay": st.sampled_from([0.0, 4e-3, 0.1]),
+            "decoupled_weight_decay": st.booleans(),
+        }
+    ),
+    "RAdam": st.fixed_dictionaries(
+        {
+            **common,
+            "betas": st.tuples(st.floats(0, 0.99), st.floats(0.5, 0.9999)),
+            "eps": st.floats(1e-8, 1e-2),
+            "decoupled_weight_decay": st.booleans(),
+        }
+    ),
 }
 
 
@@ -123,6 +157,11 @@ def as_arrays(state):
         ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
         ("Adam", {"lr": 0.01, "amsgrad": True}),
         ("AdamW", {"lr": 0.01}),
+        ("Adagrad", {"lr": 0.01, "lr_decay": 0.1, "initial_accumulator_value": 0.1}),
+        ("Adadelta", {"lr": 0.5}),
+        ("Adamax", {"lr": 0.01}),
+        ("NAdam", {"lr": 0.01}),
+        ("RAdam", {"lr": 0.01, "betas": (0.9, 0.8)}),
     ],
 )
 def test_state_dicts_are_interchangeable(name, options):
@@ -173,118 +212,3 @@ def test_state_dicts_are_interchangeable(name, options):
     for others in (theirs, fresh_theirs):
         assert_close(ours, others, 1e-12, 1e-12)
         assert_close(fresh, others, 1e-12, 1e-12)
-
-
-# ------------------------------------------------------------------------------------ schedules
-SCHEDULES = {
-    "StepLR": {"step_size": 3, "gamma": 0.5},
-    "MultiStepLR": {"milestones": [2, 5, 5, 9], "gamma": 0.3},
-    "ExponentialLR": {"gamma": 0.9},
-    "CosineAnnealingLR": {"T_max": 7, "eta_min": 0.01},
-    "LinearLR": {"start_factor": 0.2, "total_iters": 4},
-    "ConstantLR": {"factor": 0.25, "total_iters": 3},
-    "LambdaLR": {"lr_lambda": lambda epoch: 1 / (1 + epoch)},
-}
-
-
-def optimisers():
-    ours, theirs = both()
-    groups = [{"lr": 0.5}, {"lr": 2.0}]
-    a = optim.SGD([{"params": [p], **g} for p, g in zip(ours, groups)])
-    b = torch.optim.SGD([{"params": [q], **g} for q, g in zip(theirs, groups)], lr=0.1)
-    b.step()  # or it warns about the order
-    return a, b
-
-
-def rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
-
-
-def step_all(a, b, ours, theirs, steps=30):
-    for _ in range(steps):
-        b.step()
-        for schedule in (*ours, *theirs):
-            schedule.step()
-        np.testing.assert_allclose(rates(a), rates(b), rtol=1e-12, atol=1e-15)
-    for mine, other in zip(ours, theirs):
-        np.testing.assert_allclose(mine.get_last_lr(), other.get_last_lr(), rtol=1e-12)
-        assert mine.last_epoch == other.last_epoch
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedule(name):
-    a, b = optimisers()
-    ours = getattr(schedules, name)(a, **SCHEDULES[name])
-    theirs = getattr(torch.optim.lr_scheduler, name)(b, **SCHEDULES[name])
-    assert rates(a) == pytest.approx(rates(b), rel=1e-12)
-    step_all(a, b, [ours], [theirs])
-
-
-@pytest.mark.parametrize("first", ["LinearLR", "ConstantLR", "StepLR"])
-@pytest.mark.parametrize("second", ["CosineAnnealingLR", "ExponentialLR", "MultiStepLR"])
-def test_chained_schedules(first, second):
-    a, b = optimisers()
-    ours = [getattr(schedules, n)(a, **SCHEDULES[n]) for n in (first, second)]
-    theirs = [getattr(torch.optim.lr_scheduler, n)(b, **SCHEDULES[n]) for n in (first, second)]
-    step_all(a, b, ours, theirs, steps=12)
-
-
-@given(
-    t_max=st.integers(1, 9),
-    eta_min=st.floats(0, 0.4),
-    gamma=st.floats(0.1, 1.0),
-    step_size=st.integers(1, 9),
-)
-def test_schedules_with_any_hyperparameters(t_max, eta_min, gamma, step_size):
-    for name, options in [
-        ("CosineAnnealingLR", {"T_max": t_max, "eta_min": eta_min}),
-        ("StepLR", {"step_size": step_size, "gamma": gamma}),
-        ("LinearLR", {"start_factor": gamma, "end_factor": 0.3, "total_iters": step_size}),
-    ]:
-        a, b = optimisers()
-        ours = getattr(schedules, name)(a, **options)
-        theirs = getattr(torch.optim.lr_scheduler, name)(b, **options)
-        step_all(a, b, [ours], [theirs], steps=8)
-
-
-@given(
-    metrics=st.lists(st.floats(-1, 1), min_size=1, max_size=40),
-    mode=st.sampled_from(["min", "max"]),
-    threshold_mode=st.sampled_from(["rel", "abs"]),
-    threshold=st.sampled_from([0.0, 1e-4, 0.1]),
-    patience=st.integers(0, 3),
-    cooldown=st.integers(0, 3),
-    min_lr=st.sampled_from([0.0, 0.3, [0.1, 1.0]]),
-)
-def test_plateau(metrics, mode, threshold_mode, threshold, patience, cooldown, min_lr):
-    a, b = optimisers()
-    options = {
-        "mode": mode,
-        "factor": 0.5,
-        "patience": patience,
-        "threshold": threshold,
-        "threshold_mode": threshold_mode,
-        "cooldown": cooldown,
-        "min_lr": min_lr,
-    }
-    ours = schedules.ReduceLROnPlateau(a, **options)
-    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(b, **options)
-    for metric in metrics:
-        ours.step(metric)
-        theirs.step(metric)
-        assert rates(a) == rates(b)
-        assert (ours.best, ours.num_bad_epochs, ours.cooldown_counter) == (
-            theirs.best,
-            theirs.num_bad_epochs,
-            theirs.cooldown_counter,
-        )
-    assert ours.get_last_lr() == theirs.get_last_lr()
-
-
-@pytest.mark.parametrize("name", [*SCHEDULES, "ReduceLROnPlateau"])
-def test_schedule_arguments_and_defaults(name):
-    ours = inspect.signature(getattr(schedules, name)).parameters
-    theirs = inspect.signature(getattr(torch.optim.lr_scheduler, name)).parameters
-    assert list(ours) == list(theirs)
-    for key, parameter in ours.items():
-        assert parameter.default == theirs[key].default, key
