@@ -95,10 +95,8 @@ class _Locally(Function):
         return x
 
     def backward(self, g: Any, others: Any) -> Any:
-        return (
-            g,
-            *[o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])],
-        )
+        zeros = [o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])]
+        return (None, *zeros)  # x is a constant: see _depend
 
 
 def _depend(results: tuple[Any, ...], saved: Sequence[Any]) -> tuple[Any, ...]:

@@ -67,9 +67,14 @@ def _two_ints(d: Draw) -> Case:
     return Case((d.ints(a, 0, 7), d.ints(b, 0, 7)))
 
 
+# There and back, and once more to where it is: of an even number of wrong signs nobody would know.
 def _there_and_back(x):
     here = device_of(x.data if isinstance(x, mg.Tensor) else x)
-    return ops.move(ops.move(x, "strict" if here == "cpu" else "cpu"), here)
+    return ops.move(ops.move(ops.move(x, "strict" if here == "cpu" else "cpu"), here), here)
+
+
+def _cast_there_and_back(x):
+    return ops.cast(ops.cast(ops.cast(x, "float64"), x.dtype), x.dtype)
 
 
 def _integer_power(d: Draw) -> Case:
@@ -209,7 +214,7 @@ ROWS = [
     # Copies and moves.
     Row("clone", ops.clone, np.copy, unary()),
     Row("contiguous", ops.contiguous, np.copy, unary()),
-    Row("cast", lambda x: ops.cast(ops.cast(x, "float64"), x.dtype), np.copy, unary()),
+    Row("cast", _cast_there_and_back, np.copy, unary()),
     Row("move", _there_and_back, np.copy, unary()),
     # Comparisons, which have no gradient.
     *[
