@@ -32,6 +32,7 @@ from ..backend import get_array_module
 from . import conv_blocks as blocks
 from . import winograd
 from .conv_blocks import Geometry
+from .gemm import product
 
 __all__ = ["conv2d", "conv2d_backward", "conv2d_input_grad", "conv2d_weight_grad", "output_size"]
 
@@ -220,7 +221,7 @@ class _ShapeOnly(NamedTuple):
 def _sum_positions(gl: Any, gbias: Any) -> None:
     r"""gbias = the sum of gl (N, OH, OW, O) over positions."""
     rows = gl.reshape(-1, gl.shape[3])
-    np.matmul(np.ones(len(rows), gl.dtype), rows, out=gbias)
+    gbias[...] = product(np.ones(len(rows), gl.dtype), rows)
 
 
 def _geometry(

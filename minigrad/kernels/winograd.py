@@ -27,6 +27,7 @@ from __future__ import annotations
 import numpy as np
 
 from .conv_blocks import Geometry, LaneSums
+from .gemm import product
 from .parallel import parallel_for
 from .workspace import scratch
 
@@ -101,7 +102,7 @@ def _image_blocks(geo: Geometry) -> list[tuple[int, int]]:
 def _kernel(w: np.ndarray) -> np.ndarray:
     r"""(O, C, 3, 3) -> U (36, C, O)"""
     O, C = w.shape[:2]
-    return (_G2 @ w.transpose(2, 3, 1, 0).reshape(9, C * O)).reshape(36, C, O)
+    return product(_G2, w.transpose(2, 3, 1, 0).reshape(9, C * O)).reshape(36, C, O)
 
 
 def _input(x: np.ndarray, geo: Geometry) -> np.ndarray:
@@ -205,8 +206,8 @@ def backward(
 
     total = sums.run(block, 2 * geo.work)
     if gw is not None:
-        product = _G2.T @ total.reshape(36, C * O)
-        np.copyto(gw, product.reshape(3, 3, C, O).transpose(3, 0, 1, 2))
+        places = product(_G2.T, total.reshape(36, C * O))
+        np.copyto(gw, places.reshape(3, 3, C, O).transpose(3, 0, 1, 2))
     if gbias is not None:
         np.sum(bias_sums, axis=0, out=gbias)
 
