@@ -1,7 +1,7 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
 A file a family: elementwise, transcendental, special, activation, comparison, reduction, shape,
-indexing, linalg, conv, pool, normalization, loss, random.
+padding, indexing, linalg, conv, pool, window, resample, normalization, loss, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -17,12 +17,15 @@ from . import (
     linalg,
     loss,
     normalization,
+    padding,
     pool,
     random,
     reduction,
+    resample,
     shape,
     special,
     transcendental,
+    window,
 )
 from .activation import *  # noqa: F403
 from .comparison import *  # noqa: F403
@@ -32,12 +35,15 @@ from .indexing import *  # noqa: F403
 from .linalg import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .normalization import *  # noqa: F403
+from .padding import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduction import *  # noqa: F403
+from .resample import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .special import *  # noqa: F403
 from .transcendental import *  # noqa: F403
+from .window import *  # noqa: F403
 
 __all__ = [
     *activation.__all__,
@@ -48,10 +54,13 @@ __all__ = [
     *linalg.__all__,
     *loss.__all__,
     *normalization.__all__,
+    *padding.__all__,
     *pool.__all__,
     *random.__all__,
     *reduction.__all__,
+    *resample.__all__,
     *shape.__all__,
     *special.__all__,
     *transcendental.__all__,
+    *window.__all__,
 ]

@@ -16,9 +16,10 @@ import numpy as np
 from ._base import Function, get_array_module, is_tensor, raw, shape_of
 from .elementwise import square
 from .linalg import _ones
+from .padding import pad
 from .reduction import mean as mean_
 from .reduction import sum as sum_
-from .shape import pad, reshape
+from .shape import reshape
 from .transcendental import rsqrt
 
 __all__ = [

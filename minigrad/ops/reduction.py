@@ -158,7 +158,7 @@ def _permute(x: Any, order: Sequence[int]) -> Any:
 
 def _exclusive_products(x: Any) -> Any:
     r"""At i, the product of x[..., :i]. Built in log2(n) doubling steps of elementwise ops."""
-    from .shape import pad
+    from .padding import pad
 
     n = shape_of(x)[-1]
     result = pad(x, (1, 0), value=1.0)[..., :n]

@@ -1,7 +1,7 @@
-r"""Ops that move entries without changing them: reshape, transpose, broadcast, join, split, pad.
+r"""Ops that move entries without changing them: reshape, transpose, broadcast, join, split.
 
 Belongs here: ops whose rule is another movement (the adjoint). Selecting by index is in
-``indexing.py``.
+``indexing.py``, borders are in ``padding.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ._base import (
 
 __all__ = [
     "broadcast_to", "cat", "chunk", "diagonal", "expand", "flatten", "flip", "moveaxis", "movedim",
-    "pad", "permute", "repeat", "repeat_interleave", "reshape", "roll", "split", "squeeze", "stack",
+    "permute", "repeat", "repeat_interleave", "reshape", "roll", "split", "squeeze", "stack",
     "swapaxes", "tile", "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze",
 ]  # fmt: skip
 
@@ -109,28 +109,6 @@ class Roll(Function):
 
     def backward(self, g):
         return Roll.apply(g, shifts=tuple([-s for s in self.shifts]), axes=self.axes)
-
-
-class Pad(Function):
-    r"""A constant border, ``widths[i] = (before, after)``;  x̄ = ȳ without the border."""
-
-    def __init__(self, widths: tuple[tuple[int, int], ...], value: float) -> None:
-        self.widths, self.value = widths, value
-
-    def forward(self, x):
-        xp = get_array_module(x)
-        shape = [n + a + b for n, (a, b) in zip(x.shape, self.widths)]
-        y = xp.full(shape, self.value, x.dtype)
-        y[_inner(self.widths, x.shape)] = x
-        self.shape = x.shape
-        return y
-
-    def backward(self, g):
-        return g[_inner(self.widths, self.shape)]
-
-
-def _inner(widths: Sequence[tuple[int, int]], shape: Sequence[int]) -> tuple[slice, ...]:
-    return tuple([slice(a, a + n) for (a, _), n in zip(widths, shape)])
 
 
 class Cat(Function):
@@ -397,52 +375,6 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     if not shape_of(input)[axis]:
         return ()
     return tuple([squeeze(part, axis) for part in split(input, 1, axis)])
-
-
-def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> Any:
-    r"""A border around the last axes: ``pad = (before_last, after_last, before_second_last, ...)``.
-
-    Args:
-        mode: "constant" (``value``), "reflect" or "replicate", which repeat the edge's entries.
-            A negative constant width cuts off.
-
-    >>> import minigrad as mg
-    >>> mg.pad(mg.ones(1, 2), (1, 0))
-    tensor([[0., 1., 1.]])
-    """
-    shape = shape_of(input)
-    if len(pad) % 2 or len(pad) // 2 > len(shape):
-        raise ValueError(f"pad: expected pairs of widths for at most {len(shape)} axes, got {pad}")
-    widths = [(0, 0)] * len(shape)
-    for i in range(len(pad) // 2):
-        widths[-1 - i] = (int(pad[2 * i]), int(pad[2 * i + 1]))
-    if any(n + a + b < 0 for n, (a, b) in zip(shape, widths)):
-        raise ValueError(f"pad: widths {tuple(pad)} cut off more than shape {shape} has")
-    if mode == "constant":
-        cut = tuple([slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(shape, widths)])
-        if any(a < 0 or b < 0 for a, b in widths):
-            input = input[cut]
-        positive = tuple([(max(a, 0), max(b, 0)) for a, b in widths])
-        return Pad.apply(input, widths=positive, value=value)
-    if mode not in ("reflect", "replicate"):
-        raise ValueError(f"pad: expected constant, reflect or replicate, got {mode!r}")
-    from .indexing import index_select
-
-    for axis, (a, b) in enumerate(widths):
-        n = shape[axis]
-        limit = n - 1 if mode == "reflect" else math.inf
-        if not n and (a or b) or a > limit or b > limit or a < 0 or b < 0:
-            raise ValueError(f"pad: {mode} widths {(a, b)} do not fit an axis of length {n}")
-        if a or b:
-            index = np.arange(-a, n + b)
-            index = (
-                np.clip(index, 0, n - 1)
-                if mode == "replicate"
-                else (n - 1) - np.abs((n - 1) - np.abs(index))
-            )
-            array = raw(input)
-            input = index_select(input, axis, get_array_module(array).asarray(index))
-    return input
 
 
 def flip(input: Any, dims: Sequence[int]) -> Any:

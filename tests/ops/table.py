@@ -13,6 +13,7 @@ from tests.ops import (
     table_loss,
     table_norm,
     table_reduction,
+    table_resample,
     table_shape,
     table_special,
 )
@@ -26,5 +27,6 @@ ROWS = [
     *table_linalg.ROWS,
     *table_conv.ROWS,
     *table_norm.ROWS,
+    *table_resample.ROWS,
     *table_loss.ROWS,
 ]

@@ -1,4 +1,4 @@
-r"""The op table: movement, joining, splitting, padding."""
+r"""The op table: movement, joining, splitting."""
 
 from __future__ import annotations
 
@@ -99,43 +99,6 @@ def _reshape(d: Draw) -> Case:
         ((1,), ()), ((2, 3), (2, 3)),
     )  # fmt: skip
     return Case((d.floats(shape),), {"shape": target})
-
-
-def _pad_constant(d: Draw) -> Case:
-    shape = d.shape(1, 3, 1)
-    widths = [d.int(-1 if shape[-1 - i // 2] > 1 else 0, 2) for i in range(2 * len(shape))]
-    widths = widths[: 2 * d.int(1, len(shape))]
-    for i in range(0, len(widths), 2):  # never cut off more than there is
-        if widths[i] + widths[i + 1] + shape[-1 - i // 2] < 0:
-            widths[i] = 0
-    return Case((d.floats(shape),), {"pad": tuple(widths), "value": d.of(0.0, 1.5)})
-
-
-def _pad_reference(x, pad, value):
-    widths = [(0, 0)] * x.ndim
-    for i in range(len(pad) // 2):
-        widths[-1 - i] = (pad[2 * i], pad[2 * i + 1])
-    result = np.full([n + a + b for n, (a, b) in zip(x.shape, widths)], value)
-    for index in np.ndindex(result.shape):
-        source = tuple(k - a for k, (a, _) in zip(index, widths))
-        if all(0 <= k < n for k, n in zip(source, x.shape)):
-            result[index] = x[source]
-    return result
-
-
-def _pad_edges(d: Draw) -> Case:
-    mode = d.of("reflect", "replicate")
-    shape = d.of((2, 3), (1, 2, 3), (3,))
-    widths = tuple(d.int(0, 2) for _ in range(2))
-    return Case((d.floats(shape),), {"pad": widths, "mode": mode})
-
-
-def _pad_edges_reference(x, pad, mode):
-    return np.pad(
-        x,
-        [(0, 0)] * (x.ndim - 1) + [pad],
-        mode={"reflect": "reflect", "replicate": "edge"}[mode],
-    )
 
 
 def _roll(d: Draw) -> Case:
@@ -241,8 +204,6 @@ ROWS = [
     Row("unbind", ops.unbind,
         lambda x, dim: tuple(np.moveaxis(x, dim, 0)[i] for i in range(x.shape[dim])),
         _shaped(1, 3, 1, dim=_axis)),
-    Row("pad", ops.pad, _pad_reference, _pad_constant),
-    Row("pad-edges", ops.pad, _pad_edges_reference, _pad_edges, covers=("pad",)),
     Row("flip", ops.flip, lambda x, dims: np.flip(x, dims), _shaped(dims=_signed_axes)),
     Row("roll", ops.roll, lambda x, shifts, dims: np.roll(x, shifts, dims), _roll),
     Row("repeat", ops.repeat, lambda x, repeats: np.tile(x, repeats),

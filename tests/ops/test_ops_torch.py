@@ -57,7 +57,10 @@ SPECIAL = {
     "cat": lambda *x, dim: torch.cat(x, dim),
     "stack": lambda *x, dim: torch.stack(x, dim),
     "pad": lambda x, pad, value: F.pad(x, pad, value=value),
-    "pad-edges": None,  # PyTorch wants a batch and channels
+    "pad-edges": F.pad,
+    **{f"interpolate-{kind}": F.interpolate for kind in ("nearest", "linear", "cubic", "area")},
+    "unfold": F.unfold,
+    "fold": F.fold,
     "repeat": lambda x, repeats: x.repeat(repeats),
     "tile": torch.tile,
     "unflatten": torch.unflatten,
