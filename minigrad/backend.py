@@ -40,7 +40,7 @@ _ARRAY_TYPES: dict[type, tuple[Any, str]] = {np.ndarray: (np, "cpu")}
 
 _CUDA_HELP = (
     "CUDA was asked for, but {reason}. Install CuPy for your CUDA version "
-    "(pip install 'minigrad[cuda12]' or 'minigrad[cuda13]') on a machine with an NVIDIA GPU."
+    "(in minigrad's folder: pip install -e '.[cuda12]' or '.[cuda13]'); it needs an NVIDIA GPU."
 )
 
 
