@@ -7,7 +7,7 @@ from ..backend import Generator
 from ..tensor import Tensor
 from .module import Module
 
-__all__ = ["Dropout", "Dropout1d", "Dropout2d"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout"]
 
 
 class Dropout(Module):
@@ -24,7 +24,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, generator: Generator | None = None) -> None:
         super().__init__()
         if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: expected 0 <= p <= 1, got {p!r}")
+            raise ValueError(f"{type(self).__name__}: expected 0 <= p <= 1, got {p!r}")
         self.p = p
         self.generator = generator
 
@@ -48,3 +48,19 @@ class Dropout2d(Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.dropout2d(input, self.p, self.training, generator=self.generator)
+
+
+class AlphaDropout(Dropout):
+    r"""Dropout for SELU: in training, with probability ``p`` an element becomes -1.758, what SELU
+    tends to far to the left, and the result is scaled and shifted so that mean 0 and variance 1
+    stay. Reference: Klambauer et al., Self-normalizing neural networks, 2017."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.alpha_dropout(input, self.p, self.training, generator=self.generator)
+
+
+class FeatureAlphaDropout(Dropout):
+    r""":class:`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.feature_alpha_dropout(input, self.p, self.training, generator=self.generator)

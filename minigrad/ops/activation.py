@@ -1,6 +1,7 @@
 r"""Activations: the non-linear functions between layers.
 
-Belongs here: relu and its relatives, elementwise. Softmax is a reduction (``reduction.py``).
+Belongs here: relu and its relatives, elementwise. Softmax is a reduction (``reduction.py``), rrelu
+draws random numbers (``random.py``).
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ import math
 from typing import Any
 
 from ..kernels import special
-from ._base import get_array_module
-from .comparison import gt, logical_and, lt
-from .elementwise import Clamp, Elementwise, RealFunction, neg, where
+from ._base import get_array_module, normalise_axis, shape_of
+from .comparison import ge, gt, le, logical_and, lt
+from .elementwise import Clamp, Elementwise, RealFunction, clamp, neg, where
+from .elementwise import abs as abs_
+from .reduction import softmax
+from .shape import reshape, split
 from .transcendental import erf, tanh
 
 __all__ = [
-    "elu", "gelu", "hardtanh", "leaky_relu", "logsigmoid", "relu", "relu6", "selu", "sigmoid",
-    "silu", "softplus",
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu", "sigmoid", "silu",
+    "softmin", "softplus", "softshrink", "softsign", "tanhshrink", "threshold",
 ]  # fmt: skip
 
 
@@ -51,20 +56,24 @@ class LeakyRelu(Elementwise):
 
 
 class Elu(Elementwise):
-    r"""y = s x where x > 0, else s α (e^x - 1);  x̄ = s ȳ, or ȳ (y + s α)."""
+    r"""y = s x where x > 0, else s α (e^(kx) - 1);  x̄ = s ȳ, or k ȳ (y + s α)."""
 
     to_float = True
 
-    def __init__(self, alpha: float, scale: float) -> None:
-        self.alpha, self.scale = alpha, scale
+    def __init__(self, alpha: float, scale: float = 1.0, rate: float = 1.0) -> None:
+        self.alpha, self.scale, self.rate = alpha, scale, rate
 
     def forward(self, x):
         xp = get_array_module(x)
-        negative = xp.expm1(xp.minimum(x, 0)) * (self.alpha * self.scale)
+        exponent = xp.minimum(x, 0)
+        if self.rate != 1.0:
+            exponent = exponent * self.rate
+        negative = xp.expm1(exponent) * (self.alpha * self.scale)
         return xp.where(x > 0, x * self.scale if self.scale != 1.0 else x, negative)
 
     def backward(self, g, x, out):
-        return where(gt(x, 0), g * self.scale, g * (out + self.alpha * self.scale))
+        slope = (out + self.alpha * self.scale) * self.rate
+        return where(gt(x, 0), g * self.scale, g * slope)
 
 
 class Sigmoid(RealFunction):
@@ -117,7 +126,15 @@ def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
 
 def elu(input: Any, alpha: float = 1.0) -> Any:
     r""":math:`x` where positive, else :math:`\alpha(e^x - 1)` (Clevert et al., 2015)."""
-    return Elu.apply(input, alpha=alpha, scale=1.0)
+    return Elu.apply(input, alpha=alpha)
+
+
+def celu(input: Any, alpha: float = 1.0) -> Any:
+    r""":math:`x` where positive, else :math:`\alpha(e^{x/\alpha} - 1)`, whose slope is continuous
+    for every α (Barron, 2017)."""
+    if alpha == 0:
+        raise ValueError("celu: expected an alpha other than 0")
+    return Elu.apply(input, alpha=alpha, rate=1 / alpha)
 
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -159,3 +176,77 @@ def gelu(input: Any, approximate: str = "none") -> Any:
         inner = math.sqrt(2 / math.pi) * (input + 0.044715 * input * input * input)
         return 0.5 * input * (1 + tanh(inner))
     raise ValueError(f"gelu: expected approximate='none' or 'tanh', got {approximate!r}")
+
+
+def prelu(input: Any, weight: Any) -> Any:
+    r""":math:`x` where positive, else :math:`w x` (He et al., 2015).
+
+    Args:
+        weight: a single number, or one for each channel: (C,) for an input (N, C, ...).
+    """
+    shape, size = shape_of(input), shape_of(weight)
+    channels = shape[1] if len(shape) > 1 else 1
+    if size not in ((), (1,), (channels,)):
+        raise ValueError(f"prelu: expected weight of shape (1,) or ({channels},), got {size}")
+    if size != () and len(shape) > 1:
+        weight = reshape(weight, (-1,) + (1,) * (len(shape) - 2))
+    elif size != () and not shape:
+        weight = reshape(weight, ())
+    return where(gt(input, 0), input, weight * input)
+
+
+def softsign(input: Any) -> Any:
+    r""":math:`x / (1 + |x|)`."""
+    return input / (abs_(input) + 1)
+
+
+def hardsigmoid(input: Any) -> Any:
+    r""":math:`\min(\max(x + 3, 0), 6) / 6`: the sigmoid in three straight pieces."""
+    return (hardtanh(input, -3.0, 3.0) + 3) / 6
+
+
+def hardswish(input: Any) -> Any:
+    r""":math:`x` times :func:`hardsigmoid` (Howard et al., 2019)."""
+    return input * hardsigmoid(input)
+
+
+def mish(input: Any) -> Any:
+    r""":math:`x \tanh(\ln(1 + e^x))` (Misra, 2019)."""
+    return input * tanh(softplus(input))
+
+
+def glu(input: Any, dim: int = -1) -> Any:
+    r""":math:`a\,\sigma(b)` of ``input``'s halves a, b along ``dim`` (Dauphin et al., 2016)."""
+    shape = shape_of(input)
+    axis = normalise_axis(dim, len(shape), "glu")
+    if not shape or shape[axis] % 2:
+        raise ValueError(f"glu: expected an even size along axis {dim}, got shape {shape}")
+    a, b = split(input, [shape[axis] // 2] * 2, axis)
+    return a * sigmoid(b)
+
+
+def softmin(input: Any, dim: int = -1) -> Any:
+    r""":math:`e^{-x_i} / \sum_j e^{-x_j}` along ``dim``."""
+    return softmax(neg(input), dim)
+
+
+def threshold(input: Any, threshold: float, value: float) -> Any:
+    r""":math:`x` where it exceeds ``threshold``, else ``value``."""
+    return where(le(input, threshold), value, input)
+
+
+def tanhshrink(input: Any) -> Any:
+    r""":math:`x - \tanh x`."""
+    return input - tanh(input)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    r""":math:`x` moved towards 0 by λ, and 0 where :math:`|x| \le \lambda`."""
+    if lambd < 0:
+        raise ValueError(f"softshrink: expected lambd >= 0, got {lambd}")
+    return input - clamp(input, -lambd, lambd)
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    r""":math:`x`, and 0 where :math:`|x| \le \lambda`."""
+    return where(logical_and(ge(input, -lambd), le(input, lambd)), 0.0, input)

@@ -108,6 +108,21 @@ LAYERS = [
     ("Tanh", (), {}, (4, 5)),
     ("Softplus", (), {}, (4, 5)),
     ("LogSigmoid", (), {}, (4, 5)),
+    ("CELU", (0.5,), {}, (4, 5)),
+    ("PReLU", (), {}, (4, 5)),
+    ("PReLU", (3,), {"init": 0.1}, (2, 3, 4, 5)),
+    ("Softsign", (), {}, (4, 5)),
+    ("Hardsigmoid", (), {}, (4, 5)),
+    ("Hardswish", (), {}, (4, 5)),
+    ("Mish", (), {}, (4, 5)),
+    ("GLU", (), {}, (4, 6)),
+    ("GLU", (1,), {}, (2, 4, 3)),
+    ("Threshold", (0.1, 20), {}, (4, 5)),
+    ("Tanhshrink", (), {}, (4, 5)),
+    ("Softshrink", (), {}, (4, 5)),
+    ("Hardshrink", (0.7,), {}, (4, 5)),
+    ("Softmin", (1,), {}, (4, 5)),
+    ("Softmax2d", (), {}, (2, 3, 4, 5)),
     ("Softmax", (1,), {}, (4, 5)),
     ("LogSoftmax", (0,), {}, (4, 5)),
 ]
@@ -164,7 +179,8 @@ def test_layer(name, args, kwargs, shape):
     assert repr(ours) == re.sub(r"(affine=\w+), bias=\w+", r"\1", repr(theirs))
 
 
-NAMES = sorted({name for name, *_ in LAYERS} | {"Dropout", "Dropout1d", "Dropout2d"})
+RANDOM = {"AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "FeatureAlphaDropout", "RReLU"}
+NAMES = sorted({name for name, *_ in LAYERS} | RANDOM)
 LOSSES = [
     ("CrossEntropyLoss", {}, "classes"),
     ("CrossEntropyLoss", {"label_smoothing": 0.1, "reduction": "sum"}, "classes"),
@@ -227,7 +243,7 @@ def test_arguments_and_defaults(name):
     for key in shared:
         a, b = ours[key].default, theirs[key].default
         # PyTorch's softmax guesses an axis and warns.
-        if (name, key) not in {("Softmax", "dim"), ("LogSoftmax", "dim")}:
+        if (name, key) not in {("Softmax", "dim"), ("Softmin", "dim"), ("LogSoftmax", "dim")}:
             assert a == b, (key, a, b)
 
 

@@ -96,6 +96,29 @@ def _clamp_by_tensors(d: Draw) -> Case:
     return Case((x, np.full(shape, -0.5), np.full(shape, 0.5)))
 
 
+def _prelu(d: Draw) -> Case:
+    shape = d.of((3,), (2, 3), (2, 3, 2), (0, 2), ())
+    channels = shape[1] if len(shape) > 1 else 1
+    return Case((d.floats(shape, away=(0.0,)), d.floats(d.of((1,), (channels,)))))
+
+
+def _prelu_reference(x, w):
+    per_channel = w.reshape(-1, *[1] * (x.ndim - 2)) if x.ndim > 1 else w.reshape(1)[0]
+    return np.where(x > 0, x, per_channel * x)
+
+
+def _halves(d: Draw) -> Case:
+    shape = list(d.shape(1, 3))
+    dim = d.axis(len(shape))
+    shape[dim] = d.of(0, 2, 4)
+    return Case((d.floats(shape),), {"dim": dim})
+
+
+def _glu_reference(x, dim):
+    a, b = np.split(x, 2, dim)
+    return a / (1 + np.exp(-b))
+
+
 def _elementwise(f):
     return lambda x: np.vectorize(f, otypes=[np.float64])(x) if x.size else x.copy()
 
@@ -211,6 +234,27 @@ ROWS = [
         unary(-3, 3, away=(1.0, 2.0, 1 / 3), beta=(1.0, 2.0), threshold=(2.0, 20.0)),
     ),
     Row("logsigmoid", ops.logsigmoid, lambda x: -np.logaddexp(0.0, -x), unary(-6, 6)),
+    Row("celu", ops.celu, lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(x / alpha)),
+        unary(away=(0.0,), alpha=(1.0, 0.7, 2.0))),
+    Row("prelu", ops.prelu, _prelu_reference, _prelu),
+    Row("softsign", ops.softsign, lambda x: x / (1 + np.abs(x)), unary(away=(0.0,))),
+    Row("hardsigmoid", ops.hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6,
+        unary(-5, 5, away=(-3.0, 3.0))),
+    Row("hardswish", ops.hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6,
+        unary(-5, 5, away=(-3.0, 3.0))),
+    Row("mish", ops.mish, lambda x: x * np.tanh(np.log1p(np.exp(x))), unary(-6, 6)),
+    Row("glu", ops.glu, _glu_reference, _halves),
+    Row("softmin", ops.softmin,
+        lambda x, dim: np.exp(-x) / np.exp(-x).sum(dim, keepdims=True) if x.size else x,
+        lambda d: Case((d.floats(d.shape(2, 3)),), {"dim": d.axis(2)})),
+    Row("threshold", ops.threshold, lambda x, threshold, value: np.where(x > threshold, x, value),
+        unary(away=(-0.5, 1.0), threshold=(-0.5, 1.0), value=(20.0, -1))),
+    Row("tanhshrink", ops.tanhshrink, lambda x: x - np.tanh(x), unary()),
+    Row("softshrink", ops.softshrink,
+        lambda x, lambd: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
+        unary(away=(-1.0, -0.5, 0.5, 1.0), lambd=(0.5, 1.0))),
+    Row("hardshrink", ops.hardshrink, lambda x, lambd: np.where(np.abs(x) > lambd, x, 0.0),
+        unary(away=(-1.0, -0.5, 0.5, 1.0), lambd=(0.5, 1.0))),
     # Copies and moves.
     Row("clone", ops.clone, np.copy, unary()),
     Row("contiguous", ops.contiguous, np.copy, unary()),

@@ -196,6 +196,33 @@ def _dropout_reference(trailing):
     return reference
 
 
+def _alpha_reference(per_channel):
+    r"""Klambauer et al., equation 30, with the draw of dropout."""
+
+    def reference(x, seed, p, training=True):
+        if not training or p == 0.0:
+            return x.copy()
+        if p == 1.0:
+            return np.zeros_like(x)
+        trailing = max(x.ndim - 2, 0) if per_channel else 0
+        kept = _dropout_reference(trailing)(np.ones_like(x), seed, p) > 0
+        low, q = -1.7580993408473766, 1 - p
+        a = (q + low**2 * q * (1 - q)) ** -0.5
+        return a * np.where(kept, x, low) - a * (1 - q) * low
+
+    return reference
+
+
+def _rrelu_reference(x, seed, lower, upper, training):
+    slope = np.random.Generator(np.random.PCG64(seed)).uniform(lower, upper, x.shape)
+    return np.where(x > 0, x, x * (slope if training else (lower + upper) / 2))
+
+
+def _rrelu(d: Draw) -> Case:
+    params = {"seed": d.int(0, 9), "lower": d.of(0.1, 0.3), "upper": 0.3, "training": d.bool()}
+    return Case((d.floats(d.shape(), away=(0.0,)),), params)
+
+
 def _gaussian(d: Draw) -> Case:
     shape = d.shape()
     return Case((d.floats(shape), d.floats(shape)), {"seed": d.int(0, 9)})
@@ -231,6 +258,11 @@ ROWS = [
         _random(0, 3, p=(0.0, 0.3, 0.5, 1.0), training=(True, True, False))),
     Row("dropout1d", _seeded(ops.dropout1d), _dropout_reference(1), _random(3, 3, p=(0.3, 0.5))),
     Row("dropout2d", _seeded(ops.dropout2d), _dropout_reference(2), _random(4, 4, p=(0.3, 0.5))),
+    Row("alpha_dropout", _seeded(ops.alpha_dropout), _alpha_reference(False),
+        _random(0, 3, p=(0.0, 0.3, 0.5, 1.0), training=(True, True, False)), rtol=1e-5),
+    Row("feature_alpha_dropout", _seeded(ops.feature_alpha_dropout), _alpha_reference(True),
+        _random(2, 4, p=(0.0, 0.3, 1.0), training=(True, True, False)), rtol=1e-5),
+    Row("rrelu", _seeded(ops.rrelu), _rrelu_reference, _rrelu),
     # float32 draws other numbers than float64, so only float64 has a reference.
     Row("gaussian_sample", _seeded(ops.gaussian_sample), _gaussian_reference, _gaussian,
         rtol=float("inf")),

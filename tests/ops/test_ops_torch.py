@@ -60,6 +60,11 @@ SPECIAL = {
     "pad-edges": F.pad,
     **{f"interpolate-{kind}": F.interpolate for kind in ("nearest", "linear", "cubic", "area")},
     "unfold": F.unfold,
+    "softmin": lambda x, dim: F.softmin(x, dim=dim),
+    "logaddexp-tie": lambda x: torch.logaddexp(x, x * 1),
+    "nan_to_num-finite": torch.nan_to_num,
+    "threshold": F.threshold,
+    "prelu": F.prelu,
     "fold": F.fold,
     "repeat": lambda x, repeats: x.repeat(repeats),
     "tile": torch.tile,
@@ -126,8 +131,11 @@ SPECIAL = {
 # Ours alone, random, moved to another device, or too coarse there (polygamma, to 1e-9).
 WITHOUT = {
     "move", "sum_to", "batch_norm-running", "dropout", "dropout1d", "dropout2d", "gaussian_sample",
-    "polygamma",
+    "alpha_dropout", "feature_alpha_dropout", "rrelu", "polygamma",
 }  # fmt: skip
+
+# PyTorch rounds a constant of these derivatives to float32.
+COARSE = {"celu", "hardsigmoid"}
 
 
 def _counterpart(row: Row) -> Any:
@@ -174,6 +182,6 @@ def test_as_in_pytorch(row: Row) -> None:
             if is_float(array):
                 mine = np.zeros(array.shape) if x.grad is None else x.grad.data
                 yours = np.zeros(array.shape) if y.grad is None else y.grad.numpy()
-                assert_close(mine, yours, 1e-9, "gradient")
+                assert_close(mine, yours, 1e-7 if row.name in COARSE else 1e-9, "gradient")
 
     try_examples(test)
