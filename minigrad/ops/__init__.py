@@ -1,7 +1,8 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
 A file a family: elementwise, transcendental, special, activation, comparison, reduction, shape,
-padding, indexing, linalg, conv, pool, window, resample, normalization, loss, random.
+padding, indexing, linalg, decompositions, conv, pool, window, resample, normalization, loss,
+random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -12,6 +13,7 @@ from . import (
     activation,
     comparison,
     conv,
+    decompositions,
     elementwise,
     indexing,
     linalg,
@@ -30,6 +32,7 @@ from . import (
 from .activation import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import *  # noqa: F403
+from .decompositions import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .linalg import *  # noqa: F403
@@ -49,6 +52,7 @@ __all__ = [
     *activation.__all__,
     *comparison.__all__,
     *conv.__all__,
+    *decompositions.__all__,
     *elementwise.__all__,
     *indexing.__all__,
     *linalg.__all__,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.ops import (
     table_conv,
+    table_decompositions,
     table_elementwise,
     table_indexing,
     table_linalg,
@@ -25,6 +26,7 @@ ROWS = [
     *table_shape.ROWS,
     *table_indexing.ROWS,
     *table_linalg.ROWS,
+    *table_decompositions.ROWS,
     *table_conv.ROWS,
     *table_norm.ROWS,
     *table_resample.ROWS,

@@ -80,6 +80,10 @@ SPECIAL = {
     ),
     "index_select": lambda x, index, dim: torch.index_select(x, dim, index),
     "masked_fill": lambda x, mask: torch.where(mask, torch.tensor(1.5, dtype=x.dtype), x),
+    "cholesky": lambda x, upper: torch.linalg.cholesky(
+        x @ x.mT + torch.eye(x.shape[-1], dtype=x.dtype), upper=upper
+    ),
+    "solve_triangular": torch.linalg.solve_triangular,
     "einsum": lambda *x, equation: torch.einsum(equation, *x),
     "conv2d-same": lambda x, w, dilation: F.conv2d(x, w, padding="same", dilation=dilation),
     "batch_norm-train": lambda x, w, b, eps: F.batch_norm(x, None, None, w, b, True, eps=eps),
