@@ -41,9 +41,10 @@ int64 = _np.dtype("int64")
 uint8 = _np.dtype("uint8")
 bool = _np.dtype("bool")
 
-from . import autograd, creation, data, nn, ops, optim  # noqa: E402
+from . import autograd, creation, data, interchange, nn, ops, optim  # noqa: E402
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled  # noqa: E402
 from .creation import *  # noqa: E402, F403
+from .interchange import load, load_safetensors, save_safetensors  # noqa: E402
 from .ops import *  # noqa: E402, F403
 from .tensor import Tensor  # noqa: E402
 
@@ -66,12 +67,16 @@ __all__ = [
     "int32",
     "int64",
     "int8",
+    "interchange",
     "is_grad_enabled",
+    "load",
+    "load_safetensors",
     "manual_seed",
     "nn",
     "no_grad",
     "ops",
     "optim",
+    "save_safetensors",
     "set_default_dtype",
     "set_grad_enabled",
     "synchronize",

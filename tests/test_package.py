@@ -157,7 +157,7 @@ FLOORS = {
     "ops": 2,
     "backend": 0,
     "kernels": 1,
-    **dict.fromkeys(("nn", "optim", "distributions"), 3),
+    **dict.fromkeys(("nn", "optim", "distributions", "interchange"), 3),
     **dict.fromkeys(("data", "rl", "testing", "train", "vision", "visualize"), 4),
 }
 

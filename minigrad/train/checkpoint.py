@@ -1,7 +1,7 @@
-r"""Saving and loading: weights as safetensors, and checkpoints that hold a whole run in one file.
+r"""Checkpoints: a whole run in one file.
 
-Belongs here: the file format, writing a file so that it is never seen half written, and putting a
-state back all or nothing. Does not belong here: what a run consists of (``run.py``).
+Belongs here: the file format, and putting a state back all or nothing. Does not belong here: what a
+run consists of (``run.py``), and plain weights (``minigrad.interchange``).
 
 A checkpoint is one ``.safetensors`` file. Its arrays are the file's tensors; everything else
 (numbers, strings, lists, the structure itself) is JSON in the file's metadata. Nothing is pickled,
@@ -12,148 +12,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigrad.backend import is_array, to_numpy
+from minigrad.backend import is_array
+from minigrad.interchange.files import CheckpointError, PathLike, write_atomically
+from minigrad.interchange.safetensors_file import (
+    host_array,
+    load_safetensors,
+    pack,
+    save_safetensors,
+    unpack,
+)
 from minigrad.tensor import Tensor
 
 __all__ = [
     "CheckpointError",
+    "PathLike",
     "load_checkpoint",
     "load_safetensors",
     "save_checkpoint",
     "save_safetensors",
+    "write_atomically",
 ]
-
-PathLike = str | os.PathLike[str]
 
 FORMAT = "minigrad-checkpoint"
 VERSION = 1
-
-
-class CheckpointError(RuntimeError):
-    r"""A file that is not the checkpoint that was asked for: truncated, of another program, of a
-    newer format, or of another architecture. The message says what was expected and what came."""
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError:
-        raise ImportError("checkpoints need safetensors: pip install 'minigrad[models]'") from None
-    return safetensors
-
-
-# ---------------------------------------------------------------------------------- safe writing
-def write_atomically(path: PathLike, content: bytes) -> None:
-    r"""Write ``content`` to ``path`` such that ``path`` always holds the old bytes or the new.
-
-    The bytes go to ``<path>.tmp``, reach the disk (fsync), and only then take the name. If
-    anything fails (a full disk, say), ``path`` is as it was and no temporary file is left.
-
-    Raises:
-        OSError: what the operating system said.
-    """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    # The new name itself must reach the disk too. Not every system can sync a directory.
-    with contextlib.suppress(OSError, AttributeError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-# ------------------------------------------------------------------------ weights: a flat dict
-def _host(name: str, value: Any) -> np.ndarray:
-    """``value`` as a little-endian row-major array: safetensors stores the buffer as it lies in
-    memory, whatever the strides say, so a transposed array would come back with its values mixed
-    up. ``asarray(order="C")`` keeps 0-d arrays 0-d, unlike ``ascontiguousarray``."""
-    array = value.data if isinstance(value, Tensor) else value
-    if not is_array(array):
-        raise TypeError(f"save: expected tensors or arrays, got {type(value).__name__} at {name!r}")
-    array = to_numpy(array)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"save: cannot store dtype {array.dtype} at {name!r}")
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-
-
-def _pack(arrays: Mapping[str, Any], metadata: dict[str, str] | None) -> bytes:
-    safetensors = _safetensors()
-    host = {name: _host(name, value) for name, value in arrays.items()}
-    return bytes(safetensors.numpy.save(host, metadata=metadata))
-
-
-def _unpack(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    safetensors = _safetensors()
-    if not path.is_file():
-        raise FileNotFoundError(f"load: expected the file {path}, found none")
-    try:
-        with safetensors.safe_open(str(path), framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-            return arrays, dict(file.metadata() or {})
-    except (safetensors.SafetensorError, ValueError, OverflowError) as error:
-        size = path.stat().st_size
-        raise CheckpointError(
-            f"load: {path} is truncated or not a safetensors file ({size} bytes): {error}"
-        ) from None
-
-
-def save_safetensors(
-    path: PathLike, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None
-) -> None:
-    r"""Write tensors or arrays by name, for example ``model.state_dict()``, as safetensors.
-
-    The file is written at once or not at all. PyTorch reads it with ``safetensors.torch``.
-
-    Args:
-        path: where to; its folder must exist.
-        tensors: name -> Tensor or array on any device, of any memory layout.
-        metadata: strings to keep beside them.
-
-    Raises:
-        TypeError: a value that is neither tensor nor array, or of a dtype that cannot be stored.
-        OSError: the file could not be written; what was at ``path`` is still there.
-
-    >>> import tempfile, minigrad as mg
-    >>> path = tempfile.mkdtemp() + "/weights.safetensors"
-    >>> save_safetensors(path, {"weight": mg.ones(2, 3).T})
-    >>> load_safetensors(path)["weight"].shape
-    (3, 2)
-    """
-    write_atomically(path, _pack(tensors, metadata))
-
-
-def load_safetensors(path: PathLike) -> dict[str, Tensor]:
-    r"""The tensors of a safetensors file, by name, on the CPU.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: the file is truncated or of another format.
-    """
-    arrays, _ = _unpack(Path(path))
-    return {name: Tensor(array) for name, array in arrays.items()}
 
 
 # --------------------------------------------------------------------------- any state, as a tree
@@ -251,7 +138,7 @@ def save_checkpoint(path: PathLike, state: Mapping[str, Any]) -> None:
     arrays: dict[str, Any] = {}
     tree = _encode(states, "", arrays)
     metadata = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(tree)}
-    write_atomically(path, _pack(arrays, metadata))
+    write_atomically(path, pack(arrays, metadata))
 
 
 def load_checkpoint(path: PathLike, into: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -270,7 +157,7 @@ def load_checkpoint(path: PathLike, into: Mapping[str, Any] | None = None) -> di
             its states do not fit the objects; the objects are as they were.
     """
     path = Path(path)
-    arrays, metadata = _unpack(path)
+    arrays, metadata = unpack(path)
     if metadata.get("format") != FORMAT:
         names = ", ".join(sorted(arrays)[:5]) or "no tensors"
         raise CheckpointError(
@@ -335,7 +222,7 @@ def _load(target: Any, state: Any) -> None:
 def _copied(state: Any) -> Any:
     arrays: dict[str, Any] = {}
     tree = _encode(state, "", arrays)
-    return _decode(tree, {name: _host(name, array).copy() for name, array in arrays.items()})
+    return _decode(tree, {name: host_array(name, array).copy() for name, array in arrays.items()})
 
 
 def _compare_tensors(name: str, expected: Any, got: Any, source: str) -> None:

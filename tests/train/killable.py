@@ -31,7 +31,7 @@ from minigrad.train import (
     cycle,
     fit,
 )
-from minigrad.train import checkpoint as checkpoint_module
+from minigrad.interchange import files as checkpoint_module
 
 EPOCHS, CHECKPOINT_STEPS = 3, 4  # 3 epochs of 7 batches
 

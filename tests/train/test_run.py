@@ -15,7 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.train import CheckpointError, Result, Run, RunConfig, RunError, load_safetensors, main
-from minigrad.train import checkpoint as checkpoint_module
+from minigrad.interchange import files as checkpoint_module
 
 
 @dataclass
