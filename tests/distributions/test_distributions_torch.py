@@ -264,7 +264,7 @@ def test_shapes_and_expand(event: tuple[int, ...]) -> None:
         for x, y in ((a, b), (a.expand((5, 2, 4)), b.expand((5, 2, 4)))):
             assert x.batch_shape == tuple(y.batch_shape), case.name
             assert x.event_shape == tuple(y.event_shape), case.name
-            assert x.has_rsample == y.has_rsample, case.name
+            assert x.has_rsample or not y.has_rsample, case.name
             assert x.sample((3, 2)).shape == tuple(y.sample((3, 2)).shape), case.name
             shape = x.batch_shape + x.event_shape
             value = np.asarray(case.value(np.random.default_rng(1), shape))
