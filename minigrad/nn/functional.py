@@ -6,8 +6,6 @@ free). Does not belong here: anything with a gradient rule of its own (``ops/``)
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import ops
 from ..ops import (
     adaptive_avg_pool1d,
@@ -26,6 +24,8 @@ from ..ops import (
     conv2d,
     conv_transpose1d,
     conv_transpose2d,
+    cosine_embedding_loss,
+    cosine_similarity,
     cross_entropy,
     dropout,
     dropout1d,
@@ -34,6 +34,7 @@ from ..ops import (
     embedding,
     feature_alpha_dropout,
     fold,
+    gaussian_nll_loss,
     gelu,
     glu,
     group_norm,
@@ -41,6 +42,7 @@ from ..ops import (
     hardsigmoid,
     hardswish,
     hardtanh,
+    hinge_embedding_loss,
     huber_loss,
     instance_norm,
     interpolate,
@@ -52,15 +54,21 @@ from ..ops import (
     local_response_norm,
     log_softmax,
     logsigmoid,
+    margin_ranking_loss,
     max_pool1d,
     max_pool2d,
     mish,
     mse_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
     nll_loss,
     one_hot,
     pad,
+    pairwise_distance,
     pixel_shuffle,
     pixel_unshuffle,
+    poisson_nll_loss,
     prelu,
     relu,
     relu6,
@@ -70,6 +78,7 @@ from ..ops import (
     sigmoid,
     silu,
     smooth_l1_loss,
+    soft_margin_loss,
     softmax,
     softmin,
     softplus,
@@ -78,6 +87,7 @@ from ..ops import (
     tanh,
     tanhshrink,
     threshold,
+    triplet_margin_loss,
     unfold,
 )
 from ..tensor import Tensor
@@ -99,6 +109,7 @@ __all__ = [
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
     "dropout",
@@ -108,6 +119,7 @@ __all__ = [
     "embedding",
     "feature_alpha_dropout",
     "fold",
+    "gaussian_nll_loss",
     "gelu",
     "glu",
     "group_norm",
@@ -115,6 +127,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
     "interpolate",
@@ -126,16 +139,22 @@ __all__ = [
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "pairwise_distance",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
@@ -145,6 +164,7 @@ __all__ = [
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -153,6 +173,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "triplet_margin_loss",
     "unfold",
 ]
 
@@ -165,11 +186,3 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     tensor([[0.6, 0.8]])
     """
     return input / ops.clamp(ops.norm(input, p, dim, keepdim=True), min=eps)
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    r"""The cosine of the angle between ``x1`` and ``x2`` along ``dim``:
-    :math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`.
-    """
-    lengths: list[Any] = [ops.clamp(ops.norm(x, 2.0, dim), min=eps) for x in (x1, x2)]
-    return ops.sum(x1 * x2, dim) / (lengths[0] * lengths[1])

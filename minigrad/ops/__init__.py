@@ -2,7 +2,7 @@ r"""The primitive ops. Every function here takes tensors *or* raw arrays, and re
 
 A file a family: elementwise, transcendental, special, activation, comparison, reduction, shape,
 padding, indexing, linalg, decompositions, conv, pool, window, resample, normalization, loss,
-random.
+margin, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -18,6 +18,7 @@ from . import (
     indexing,
     linalg,
     loss,
+    margin,
     normalization,
     padding,
     pool,
@@ -37,6 +38,7 @@ from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .linalg import *  # noqa: F403
 from .loss import *  # noqa: F403
+from .margin import *  # noqa: F403
 from .normalization import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .pool import *  # noqa: F403
@@ -57,6 +59,7 @@ __all__ = [
     *indexing.__all__,
     *linalg.__all__,
     *loss.__all__,
+    *margin.__all__,
     *normalization.__all__,
     *padding.__all__,
     *pool.__all__,

@@ -2,7 +2,7 @@ r"""Losses, stable on logits.
 
 Belongs here: functions of a prediction and a target that end in a number. ``reduction`` is "mean",
 "sum" or "none", as in PyTorch. Prediction and target must have the shapes that the formula means:
-nothing is broadcast by accident.
+nothing is broadcast by accident. Losses with a margin are in ``margin.py``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ._base import Function, get_array_module, is_tensor, raw, shape_of
+from ._base import Function, get_array_module, raw, shape_of
 from .activation import sigmoid, softplus
 from .elementwise import abs as abs_
 from .elementwise import clamp, where
 from .indexing import _check_range, _index_array, gather
 from .reduction import log_softmax, mean, softmax, sum
 from .shape import movedim, reshape, unsqueeze
+from .special import xlogy
 from .transcendental import exp, log
 
 __all__ = [
@@ -172,7 +173,8 @@ def _reduce_rows(
         counted = keep.astype(dtype) if row_weight is None else row_weight
         if row_weight is not None and keep is not None:
             counted = row_weight * keep
-        return sum(losses) / counted.sum()
+        xp, total = get_array_module(counted), counted.sum()
+        return sum(losses) / xp.where(total == 0, xp.asarray(math.nan, dtype), total)
     return _reduce(losses, reduction, name)
 
 
@@ -377,9 +379,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     if log_target:
         loss = exp(target) * (target - input)
     else:
-        positive = raw(target) > 0
-        safe = where(positive, target, 1.0)
-        loss = where(positive, target * (log(safe) - input), 0.0 * input)
+        loss = xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return sum(loss) / shape_of(loss)[0] if is_tensor(loss) else loss.sum() / loss.shape[0]
+        batch = shape_of(loss)[0] if shape_of(loss) else 1
+        return sum(loss) / (batch or math.nan)
     return _reduce(loss, reduction, "kl_div")

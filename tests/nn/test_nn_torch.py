@@ -193,7 +193,47 @@ LOSSES = [
     ("BCEWithLogitsLoss", {"pos_weight": True}, "unit"),
     ("BCELoss", {}, "unit"),
     ("KLDivLoss", {"reduction": "batchmean"}, "unit"),
+    ("SoftMarginLoss", {}, "signs"),
+    ("HingeEmbeddingLoss", {"margin": 0.5}, "signs"),
+    ("MultiLabelSoftMarginLoss", {"weight": True}, "unit"),
+    ("MultiMarginLoss", {}, "classes"),
+    ("MultiMarginLoss", {"p": 2, "margin": 0.5, "weight": True, "reduction": "none"}, "classes"),
+    ("MultiLabelMarginLoss", {}, "labels"),
+    ("PoissonNLLLoss", {}, "unit"),
+    ("PoissonNLLLoss", {"full": True, "reduction": "sum"}, "counts"),
 ]
+# name, keyword arguments, how many inputs (5, 4), whether there is a target of signs (5,)
+OF_SEVERAL = [
+    ("CosineEmbeddingLoss", {"margin": 0.2}, 2, (5,)),
+    ("MarginRankingLoss", {"margin": 0.3, "reduction": "sum"}, 2, (5, 4)),
+    ("TripletMarginLoss", {}, 3, None),
+    ("TripletMarginLoss", {"p": 3.0, "swap": True, "margin": 2.0, "reduction": "none"}, 3, None),
+    ("CosineSimilarity", {}, 2, None),
+    ("PairwiseDistance", {"p": 3.0, "keepdim": True}, 2, None),
+    ("GaussianNLLLoss", {"full": True}, 3, None),
+]
+
+
+@pytest.mark.parametrize(("name", "kwargs", "n", "signs"), OF_SEVERAL)
+def test_loss_of_several_inputs(name, kwargs, n, signs):
+    rng = np.random.default_rng(0)
+    ours, theirs = getattr(nn, name)(**kwargs), getattr(T, name)(**kwargs)
+    assert repr(ours) == repr(theirs)
+    arrays = [rng.normal(size=(5, 4)) for _ in range(n)]
+    if name == "GaussianNLLLoss":
+        arrays[2] = arrays[2] ** 2
+        arrays[2][0] = 1e-9  # below eps: counts as eps, and the gradient goes through
+    mine = [mg.tensor(a, requires_grad=True) for a in arrays]
+    other = [torch.tensor(a, requires_grad=True) for a in arrays]
+    last = [] if signs is None else [np.where(rng.random(signs) < 0.5, 1, -1)]
+    y = ours(*mine, *map(mg.tensor, last))
+    z = theirs(*other, *map(torch.tensor, last))
+    np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-10)
+    g = rng.normal(size=y.shape)
+    y.backward(mg.tensor(g))
+    z.backward(torch.tensor(g))
+    for a, b in zip(mine, other):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize(("name", "kwargs", "target"), LOSSES)
@@ -202,7 +242,7 @@ def test_loss(name, kwargs, target):
     weight = rng.uniform(0.5, 2, 5).astype(np.float32)
     mine, other = dict(kwargs), dict(kwargs)
     for key, value in kwargs.items():
-        if value is True:
+        if value is True and key.endswith("weight"):
             mine[key], other[key] = mg.tensor(weight), torch.tensor(weight)
     ours, theirs = getattr(nn, name)(**mine), getattr(T, name)(**other)
     same_state(ours, theirs)
@@ -214,6 +254,9 @@ def test_loss(name, kwargs, target):
         "classes": rng.integers(0, 5, 4),
         "real": rng.normal(size=(4, 5)).astype(np.float32),
         "unit": rng.uniform(0.1, 0.9, (4, 5)).astype(np.float32),
+        "signs": np.where(rng.random((4, 5)) < 0.5, 1, -1),
+        "counts": rng.integers(0, 6, (4, 5)).astype(np.float32),
+        "labels": np.array([[1, 4, -1, 0, 0], [-1] * 5, [0, 1, 2, 3, 4], [3, -1, 3, 3, 3]]),
     }[target]
     a, b = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     y, z = ours(a, mg.tensor(t)), theirs(b, torch.tensor(t))
@@ -228,7 +271,7 @@ LEFT_OUT = {"inplace", "padding_mode", "size_average", "reduce", "min_value", "m
 LEFT_OUT |= {"args", "kwargs"}
 
 
-@pytest.mark.parametrize("name", [*NAMES, *sorted({n for n, *_ in LOSSES})])
+@pytest.mark.parametrize("name", [*NAMES, *sorted({n for n, *_ in LOSSES + OF_SEVERAL})])
 def test_arguments_and_defaults(name):
     ours = inspect.signature(getattr(nn, name).__init__).parameters
     theirs = inspect.signature(getattr(T, name).__init__).parameters

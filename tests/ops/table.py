@@ -12,6 +12,7 @@ from tests.ops import (
     table_indexing,
     table_linalg,
     table_loss,
+    table_margin,
     table_norm,
     table_reduction,
     table_resample,
@@ -31,4 +32,5 @@ ROWS = [
     *table_norm.ROWS,
     *table_resample.ROWS,
     *table_loss.ROWS,
+    *table_margin.ROWS,
 ]

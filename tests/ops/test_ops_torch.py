@@ -123,6 +123,23 @@ SPECIAL = {
     "count_nonzero": lambda x, dim: torch.count_nonzero(x, dim),
     "embedding": F.embedding,
     "kl_div": F.kl_div,
+    "multilabel_soft_margin_loss": lambda x, t, weight, reduction: F.multilabel_soft_margin_loss(
+        x, t, _t(weight), reduction=reduction
+    ),
+    "multi_margin_loss": lambda x, t, p, margin, weight, reduction: F.multi_margin_loss(
+        x, t, p, margin, _t(weight), reduction=reduction
+    ),
+    **{
+        name: getattr(F, name)
+        for name in (
+            "cosine_similarity",
+            "cosine_embedding_loss",
+            "hinge_embedding_loss",
+            "margin_ranking_loss",
+            "poisson_nll_loss",
+            "triplet_margin_loss",
+        )
+    },
     "one_hot": F.one_hot,
     "bitwise_not": torch.bitwise_not,
     **{
@@ -135,7 +152,8 @@ SPECIAL = {
 # Ours alone, random, moved to another device, or too coarse there (polygamma, to 1e-9).
 WITHOUT = {
     "move", "sum_to", "batch_norm-running", "dropout", "dropout1d", "dropout2d", "gaussian_sample",
-    "alpha_dropout", "feature_alpha_dropout", "rrelu", "polygamma",
+    "alpha_dropout", "feature_alpha_dropout", "rrelu", "polygamma", "focal_loss",
+    "sigmoid_focal_loss", "capsule_margin_loss",
 }  # fmt: skip
 
 # PyTorch rounds a constant of these derivatives to float32.

@@ -1,0 +1,85 @@
+r"""What generator and discriminator of a GAN minimise, as functions of the discriminator's scores.
+
+Belongs here: the pairs of losses that the models of the GAN family choose from; every argument is
+what the discriminator says, without a sigmoid, of shape (N,) or (N, ...). Does not belong here:
+the networks, and how often each is trained.
+
+=================== ============================================ ===============================
+loss                discriminator                                generator
+=================== ============================================ ===============================
+``minimax``         -mean ln σ(real) - mean ln(1 - σ(fake))      mean ln(1 - σ(fake))
+``non_saturating``  the same                                     -mean ln σ(fake)
+``least_squares``   ½ mean (real - 1)² + ½ mean fake²            ½ mean (fake - 1)²
+``wasserstein``     mean fake - mean real                        -mean fake
+``hinge``           mean max(0, 1 - real) + mean max(0, 1+fake)  -mean fake
+=================== ============================================ ===============================
+
+References: Goodfellow et al., 2014 (the first two); Mao et al., Least squares GANs, 2016; Arjovsky
+et al., Wasserstein GAN, 2017; Miyato et al., Spectral normalization, 2018 (hinge).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import ops
+from ..tensor import Tensor
+
+__all__ = ["KINDS", "discriminator_loss", "generator_loss"]
+
+KINDS = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
+
+
+def _softplus(x: Any) -> Any:
+    r"""-ln σ(-x), exact for any x."""
+    return ops.softplus(x, threshold=math.inf)
+
+
+def _check(kind: str, name: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"{name}: expected kind to be one of {KINDS}, got {kind!r}")
+
+
+def discriminator_loss(
+    real: Tensor, fake: Tensor, kind: str = "non_saturating", label: float = 1.0
+) -> Tensor:
+    r"""The loss of the discriminator (of the critic, for "wasserstein").
+
+    Args:
+        real, fake: its scores of real and of generated examples; detach the latter's generator.
+        kind: see the table of this module.
+        label: what real examples are labelled with, below 1 for one-sided label smoothing
+            (Salimans et al., 2016); for the two cross-entropies and least squares.
+
+    >>> import minigrad as mg
+    >>> scores = mg.zeros(4)
+    >>> round(discriminator_loss(scores, scores).item(), 4)  # undecided: 2 ln 2
+    1.3863
+    """
+    _check(kind, "discriminator_loss")
+    if kind in ("minimax", "non_saturating"):
+        on_real = label * _softplus(-real) + (1 - label) * _softplus(real)
+        return ops.mean(on_real) + ops.mean(_softplus(fake))
+    if kind == "least_squares":
+        return 0.5 * (ops.mean(ops.square(real - label)) + ops.mean(ops.square(fake)))
+    if kind == "wasserstein":
+        return ops.mean(fake) - ops.mean(real)
+    return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+
+
+def generator_loss(fake: Tensor, kind: str = "non_saturating") -> Tensor:
+    r"""The loss of the generator: ``fake`` are the discriminator's scores of its examples.
+
+    >>> import minigrad as mg
+    >>> generator_loss(mg.tensor([2.0, 4.0]), "wasserstein").item()
+    -3.0
+    """
+    _check(kind, "generator_loss")
+    if kind == "minimax":
+        return -ops.mean(_softplus(fake))
+    if kind == "non_saturating":
+        return ops.mean(_softplus(-fake))
+    if kind == "least_squares":
+        return 0.5 * ops.mean(ops.square(fake - 1))
+    return -ops.mean(fake)
