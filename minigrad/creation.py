@@ -21,6 +21,7 @@ __all__ = [
     "empty",
     "empty_like",
     "eye",
+    "from_dlpack",
     "from_numpy",
     "full",
     "full_like",
@@ -76,6 +77,40 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     return Tensor(array)
+
+
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    r"""A tensor that shares memory with ``ext_tensor``: a tensor of PyTorch, an array of CuPy, or
+    anything else with ``__dlpack__``. On the CPU or a CUDA device; it stays there.
+
+    Memory that its owner declares read-only stays so: changing the tensor in place is an error.
+
+    Raises:
+        TypeError: it does not speak DLPack.
+        BufferError: it cannot be shared; it requires gradients, say, or is of a dtype (bfloat16)
+            or on a device that NumPy and CuPy do not know.
+
+    >>> import numpy as np
+    >>> array = np.zeros(2)
+    >>> tensor = from_dlpack(array)
+    >>> array[0] = 5.0
+    >>> tensor
+    tensor([5., 0.], dtype=float64)
+    """
+    if not hasattr(ext_tensor, "__dlpack__") or not hasattr(ext_tensor, "__dlpack_device__"):
+        raise TypeError(
+            f"from_dlpack: expected an object with __dlpack__, got {type(ext_tensor).__name__}"
+        )
+    if isinstance(ext_tensor, Tensor):
+        return ext_tensor.detach()
+    kind = int(ext_tensor.__dlpack_device__()[0])
+    if kind not in (1, 2):
+        raise BufferError(f"from_dlpack: expected memory of the CPU or CUDA, got device {kind}")
+    module = backend.module_of_device("cpu" if kind == 1 else "cuda")
+    try:
+        return Tensor(module.from_dlpack(ext_tensor))
+    except (BufferError, RuntimeError, ValueError) as error:
+        raise BufferError(f"from_dlpack: {error}") from None
 
 
 def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 r"""The tensor: an array, perhaps its gradient, and the methods people type.
 
 Belongs here: :class:`Tensor`, whose methods are thin calls of :mod:`minigrad.ops`. Does not belong
-here: operators and in-place changes (``operators.py``), mathematics (``ops/``), the tape
-(``autograd.py``), creation (``creation.py``).
+here: operators and in-place changes (``operators.py``), what other libraries see of a tensor
+(``protocols.py``), mathematics (``ops/``), the tape (``autograd.py``), creation (``creation.py``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from . import autograd, backend, ops
 from .backend import Device, device_of, is_array, to_numpy
 from .operators import Operators
+from .protocols import Protocols
 
 __all__ = ["Tensor"]
 
@@ -50,7 +51,7 @@ class RemovableHandle:
             self._hooks.remove(self._hook)
 
 
-class Tensor(Operators):
+class Tensor(Operators, Protocols):
     r"""An n-dimensional array that remembers how it was computed.
 
     ``data`` is the raw NumPy or CuPy array, ``grad`` the accumulated gradient (a tensor) or None.
@@ -77,10 +78,6 @@ class Tensor(Operators):
         "data",
         "grad",
     )
-    # NumPy defers to our operators: `array * tensor` is a tensor, not an object array.
-    __array_priority__ = 1000
-    __array_ufunc__ = None
-
     data: Any
     grad: Tensor | None
 
@@ -203,12 +200,6 @@ class Tensor(Operators):
     def tolist(self) -> Any:
         r"""The elements as nested lists of Python numbers."""
         return to_numpy(self.data).tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
 
     def __float__(self) -> float:
         return float(self.item())
