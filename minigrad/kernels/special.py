@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,64 @@ def _erf_series(a: Any) -> Any:
     return a * series * (2 / math.sqrt(math.pi))
 
 
-def erf(x: Any) -> Any:
-    r""":math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt` to about :math:`10^{-14}`.
+@functools.cache
+def _atanh_erf_coefficients() -> list[float]:
+    r"""Coefficients, the highest first, of a polynomial in :math:`s = x^2 / 8 - 1` that is
+    :math:`\mathrm{artanh}(\mathrm{erf}(x)) / x` to 4e-7 for |x| < 4, from Chebyshev's points."""
+    n, degree = 64, 12
+    theta = (np.arange(n) + 0.5) * math.pi / n
+    values = []
+    for s in np.cos(theta):
+        x = math.sqrt(8 * (1 + s))
+        values.append((math.log1p(math.erf(x)) - math.log(math.erfc(x))) / (2 * x))
+    modes = np.cos(np.outer(np.arange(degree + 1), theta)) @ np.array(values) * (2 / n)
+    modes[0] /= 2
+    return np.polynomial.chebyshev.cheb2poly(modes)[::-1].tolist()
 
-    Below 1/2 the Taylor series, above it 1 - erfc from a Chebyshev series that is computed once
-    from the standard library's ``erfc``.
+
+def _erf_single(x: Any) -> Any:
+    r"""erf in float32, as tanh of x times a polynomial: NumPy's tanh is fast."""
+    xp = get_array_module(x)
+    x = xp.minimum(xp.maximum(x, -4), 4)  # beyond, erf rounds to ±1
+    s = x * x
+    s *= 0.125
+    s -= 1
+    first, *rest = _atanh_erf_coefficients()
+    y = s * first
+    for c in rest[:-1]:
+        y += c
+        y *= s
+    y += rest[-1]
+    y *= x
+    return xp.tanh(y)
+
+
+def _in_blocks(fn: Callable[[Any], Any], x: Any) -> Any:
+    r"""``fn(x)``, an elementwise function of many steps; a large array on the host goes through it
+    in pieces that stay in the cache."""
+    if type(x) is not np.ndarray or x.size <= _BLOCK:
+        return fn(x)
+    y = np.empty(x.shape, x.dtype)
+    flat, target = x.reshape(-1), y.reshape(-1)
+    for start in range(0, x.size, _BLOCK):
+        target[start : start + _BLOCK] = fn(flat[start : start + _BLOCK])
+    return y
+
+
+_BLOCK = 1 << 15
+
+
+def erf(x: Any) -> Any:
+    r""":math:`\frac{2}{\sqrt\pi}\int_0^x e^{-t^2}dt`, to about :math:`10^{-14}` in float64 and 3e-7
+    of the value in float32.
+
+    In float64: below 1/2 the Taylor series, above it 1 - erfc from a Chebyshev series that is
+    computed once from the standard library's ``erfc``.
     """
+    return _in_blocks(_erf_single if x.dtype == np.float32 else _erf_double, x)
+
+
+def _erf_double(x: Any) -> Any:
     xp = get_array_module(x)
     a = xp.abs(x)
     large = 1 - xp.exp(-a * a) * _erfcx(a)
@@ -96,6 +149,10 @@ def erf(x: Any) -> Any:
 
 def erfc(x: Any) -> Any:
     r""":math:`1 - \mathrm{erf}(x)`, accurate far to the right, where it is almost 0."""
+    return _in_blocks(_erfc, x)
+
+
+def _erfc(x: Any) -> Any:
     xp = get_array_module(x)
     a = xp.minimum(xp.abs(x), 30.0)
     tail = xp.where(a < 0.5, 1 - _erf_series(a), xp.exp(-a * a) * _erfcx(a))

@@ -49,10 +49,20 @@ class LeakyRelu(Elementwise):
         self.slope = slope
 
     def forward(self, x):
-        return get_array_module(x).where(x > 0, x, x * self.slope)
+        xp = get_array_module(x)
+        # On a CPU a choice between two values is slower than six times the arithmetic.
+        larger = xp.maximum if self.slope <= 1 else xp.minimum
+        return larger(x, x * self.slope)
 
     def backward(self, g, x):
         return where(gt(x, 0), g, g * self.slope)
+
+    def backward_array(self, g, x):
+        xp = get_array_module(x)
+        factor = xp.multiply(x > 0, 1 - self.slope, dtype=g.dtype)
+        factor += self.slope
+        factor *= g
+        return factor
 
 
 class Elu(Elementwise):
@@ -68,12 +78,22 @@ class Elu(Elementwise):
         exponent = xp.minimum(x, 0)
         if self.rate != 1.0:
             exponent = exponent * self.rate
-        negative = xp.expm1(exponent) * (self.alpha * self.scale)
-        return xp.where(x > 0, x * self.scale if self.scale != 1.0 else x, negative)
+        y = xp.expm1(exponent) * (self.alpha * self.scale)
+        y += xp.maximum(x, 0) * self.scale  # one of the two is 0; a choice would be slower
+        return y
 
     def backward(self, g, x, out):
         slope = (out + self.alpha * self.scale) * self.rate
         return where(gt(x, 0), g * self.scale, g * slope)
+
+    def backward_array(self, g, x, out):
+        xp = get_array_module(x)
+        at_zero = self.alpha * self.scale * self.rate
+        slope = xp.minimum(out, 0) * self.rate
+        slope += at_zero
+        slope += xp.multiply(x > 0, self.scale - at_zero, dtype=g.dtype)
+        slope *= g
+        return slope
 
 
 class Sigmoid(RealFunction):
@@ -121,6 +141,8 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
 
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     r""":math:`x` where positive, else ``negative_slope`` times :math:`x`."""
+    if negative_slope == 0:
+        return relu(input)
     return LeakyRelu.apply(input, slope=negative_slope)
 
 

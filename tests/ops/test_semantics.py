@@ -69,6 +69,19 @@ def test_erf_everywhere() -> None:
     np.testing.assert_allclose(ops.erf(x), special.erf(x), rtol=2e-14, atol=1e-300)
 
 
+def test_erf_in_float32() -> None:
+    x = np.concatenate([np.linspace(-6, 6, 100_001), np.geomspace(1e-30, 1, 1000)])
+    x = x.astype(np.float32)  # more than a block
+    y = ops.erf(x)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, special.erf(x.astype(np.float64)), rtol=4e-7, atol=0)
+    grid = x[: 99 * 1000].reshape(99, 1000)
+    for view in (grid.T, grid[::-1, ::2]):
+        np.testing.assert_array_equal(ops.erf(view), ops.erf(view.copy()))
+    assert np.array_equal(ops.erf(np.float32([np.inf, -np.inf])), [1, -1])
+    assert np.isnan(ops.erf(np.float32([np.nan])))
+
+
 def test_sigmoid_is_accurate_on_both_sides() -> None:
     x = np.linspace(-30, 30, 601)
     np.testing.assert_allclose(ops.sigmoid(x), special.expit(x), rtol=1e-14)
