@@ -83,15 +83,18 @@ def _erf_series(a: Any) -> Any:
     return a * series * (2 / math.sqrt(math.pi))
 
 
+_END = 4.25  # from here on erf rounds to 1 in float32
+
+
 @functools.cache
 def _atanh_erf_coefficients() -> list[float]:
-    r"""Coefficients, the highest first, of a polynomial in :math:`s = x^2 / 8 - 1` that is
-    :math:`\mathrm{artanh}(\mathrm{erf}(x)) / x` to 4e-7 for |x| < 4, from Chebyshev's points."""
-    n, degree = 64, 12
+    r"""Coefficients, the highest first, of a polynomial in :math:`s = 2 (x / \text{end})^2 - 1`: it
+    is :math:`\mathrm{artanh}(\mathrm{erf}(x)) / x` to 4e-7 up to the end."""
+    n, degree = 64, 13
     theta = (np.arange(n) + 0.5) * math.pi / n
     values = []
     for s in np.cos(theta):
-        x = math.sqrt(8 * (1 + s))
+        x = _END * math.sqrt((1 + s) / 2)
         values.append((math.log1p(math.erf(x)) - math.log(math.erfc(x))) / (2 * x))
     modes = np.cos(np.outer(np.arange(degree + 1), theta)) @ np.array(values) * (2 / n)
     modes[0] /= 2
@@ -101,9 +104,9 @@ def _atanh_erf_coefficients() -> list[float]:
 def _erf_single(x: Any) -> Any:
     r"""erf in float32, as tanh of x times a polynomial: NumPy's tanh is fast."""
     xp = get_array_module(x)
-    x = xp.minimum(xp.maximum(x, -4), 4)  # beyond, erf rounds to ±1
+    x = xp.minimum(xp.maximum(x, -_END), _END)
     s = x * x
-    s *= 0.125
+    s *= 2 / _END**2
     s -= 1
     first, *rest = _atanh_erf_coefficients()
     y = s * first
