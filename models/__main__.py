@@ -62,6 +62,7 @@ def main() -> None:
         print(f"  {'':<24}paper:  {entry.paper or '-'}")
         print(f"  {'':<24}expect: {entry.expect or '-'}")
     print("\ntrain one:     python -m models.FAMILY.NAME   (--quick to try, --help for options)")
+    print("use one:       python -m models.supervised.mobilenet_v2 PHOTO --weights FILE")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ BLOCKS = re.findall(r"```python\n(.*?)```(?:\n\nIt prints\n\n```\n(.*?)```)?", R
 
 
 @pytest.mark.parametrize("code, printed", BLOCKS, ids=[f"block{i}" for i in range(len(BLOCKS))])
-def test_example(code: str, printed: str) -> None:
+def test_example(code: str, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # examples may write files
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
