@@ -39,12 +39,19 @@ if TYPE_CHECKING:
 __all__ = [
     "Function",
     "backward",
+    "checkpoint",
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "hessian",
+    "hvp",
     "is_grad_enabled",
+    "jacobian",
+    "jvp",
     "no_grad",
     "set_grad_enabled",
+    "vhp",
+    "vjp",
 ]
 
 
@@ -427,5 +434,7 @@ def _check_finite(op: Function, given: Iterable[Any], results: Iterable[Any], wh
     )
 
 
-# The other half of the engine, which needs Function; last, so that it finds it.
-from .walk import backward, grad  # noqa: E402
+# The rest of the engine, which needs Function; last, so that it finds it.
+from .walk import backward, grad  # noqa: E402, I001
+from .derivatives import hessian, hvp, jacobian, jvp, vhp, vjp  # noqa: E402
+from .recompute import checkpoint  # noqa: E402

@@ -9,8 +9,11 @@ The array module is chosen per array, never globally, so CPU and CUDA tensors li
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import secrets
+import threading
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +26,8 @@ __all__ = [
     "cuda_is_available",
     "default_generator",
     "device_of",
+    "generators_restored",
+    "generators_used",
     "get_array_module",
     "is_array",
     "manual_seed",
@@ -290,6 +295,9 @@ class Generator:
     @property
     def numpy(self) -> np.random.Generator:
         r"""The NumPy generator underneath."""
+        for states in _watch.states:
+            if self not in states:
+                states[self] = self.get_state()
         return self._generator
 
     def get_state(self) -> dict[str, Any]:
@@ -303,6 +311,40 @@ class Generator:
             self._seed = int(state["seed"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"set_state: not a state of a minigrad Generator: {error}") from None
+
+
+class _Watch(threading.local):
+    r"""What :func:`generators_used` fills in this thread, the innermost block last."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[Generator, dict[str, Any]]] = []
+
+
+_watch = _Watch()
+
+
+@contextlib.contextmanager
+def generators_used() -> Iterator[dict[Generator, dict[str, Any]]]:
+    r"""Note which generators are drawn from inside the block, with their states before."""
+    states: dict[Generator, dict[str, Any]] = {}
+    _watch.states.append(states)
+    try:
+        yield states
+    finally:
+        _watch.states.pop()
+
+
+@contextlib.contextmanager
+def generators_restored(states: dict[Generator, dict[str, Any]]) -> Iterator[None]:
+    r"""Draw from these states inside the block; afterwards every generator goes on as before it."""
+    before = [(generator, generator.get_state()) for generator in states]
+    try:
+        for generator, state in states.items():
+            generator.set_state(state)
+        yield
+    finally:
+        for generator, state in before:
+            generator.set_state(state)
 
 
 _default_generator = Generator()
