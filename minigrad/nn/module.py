@@ -446,8 +446,8 @@ class Module:
         r"""Copy values into the parameters and buffers, in place.
 
         Args:
-            state_dict: tensors or arrays by dotted name; PyTorch's, with arrays for its tensors,
-                fits. Values are converted to this module's floating dtypes and devices.
+            state_dict: tensors or arrays by dotted name; PyTorch's fits. Values are converted to
+                this module's floating dtypes and devices.
             strict: whether the names must be the same. Shapes must fit in any case.
 
         Returns:
@@ -462,7 +462,12 @@ class Module:
                 f"load_state_dict: expected a dictionary, got {type(state_dict).__name__}"
             )
         own = dict(self._state())
-        missing = [name for name in own if name not in state_dict]
+        # Batch norm's counters may be missing, as in PyTorch: states from before it had them fit.
+        missing = [
+            name
+            for name in own
+            if name not in state_dict and not name.endswith("num_batches_tracked")
+        ]
         unexpected = [name for name in state_dict if name not in own]
         errors = []
         if strict and missing:
@@ -475,6 +480,8 @@ class Module:
                 continue
             value = state_dict[name]
             array = value.data if isinstance(value, Tensor) else value
+            if not is_array(array) and hasattr(array, "__array__"):
+                array = np.asarray(array)  # a tensor of PyTorch, say
             if not is_array(array):
                 errors.append(f"{name}: expected a tensor or an array, got {type(value).__name__}")
             elif tuple(array.shape) != tensor.shape:

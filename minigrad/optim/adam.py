@@ -29,6 +29,7 @@ class Adam(Optimizer):
         weight_decay: an L2 penalty, added to the gradient; see :class:`AdamW`.
         amsgrad: divide by the largest :math:`v` so far.
         maximize: climb instead of descend.
+        decoupled_weight_decay: decay the weights as :class:`AdamW` does.
 
     Reference: Kingma and Ba, Adam: a method for stochastic optimization, 2015; AMSGrad: Reddi et
     al., On the convergence of Adam and beyond, 2018.
@@ -42,7 +43,7 @@ class Adam(Optimizer):
     """
 
     state_names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-    decoupled: ClassVar[bool] = False
+    later_names: ClassVar = ("decoupled_weight_decay",)
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -64,6 +66,7 @@ class Adam(Optimizer):
                 "weight_decay": weight_decay,
                 "amsgrad": amsgrad,
                 "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
             },
         )
 
@@ -83,7 +86,7 @@ class Adam(Optimizer):
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
-            decoupled=self.decoupled,
+            decoupled=group["decoupled_weight_decay"],
             maximize=group["maximize"],
         )
 
@@ -96,8 +99,6 @@ class AdamW(Adam):
     regularization, 2019.
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -109,4 +110,13 @@ class AdamW(Adam):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            decoupled_weight_decay=True,
+        )

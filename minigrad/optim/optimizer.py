@@ -43,6 +43,7 @@ class Optimizer:
 
     state_names: ClassVar[tuple[str, ...]] = ()
     counts_steps: ClassVar[bool] = True  # whether the state dictionary has "step"
+    later_names: ClassVar[tuple[str, ...]] = ()  # hyperparameters that older states do not have
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         self.defaults = dict(defaults)
@@ -260,6 +261,8 @@ class Optimizer:
         by_number = dict(zip(positions, params))
         new_groups = []
         for k, (ours, theirs) in enumerate(zip(self.param_groups, groups)):
+            later = {name: ours[name] for name in self.later_names if name not in theirs}
+            theirs = {**theirs, **later}
             missing = [name for name in ours if name not in theirs and name in self.defaults]
             if missing:
                 errors.append(f"group {k}: missing {', '.join(missing)}")

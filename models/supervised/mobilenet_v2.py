@@ -115,13 +115,10 @@ def pretrained(path: str | os.PathLike[str]) -> MobileNetV2:
     r"""The network with the weights in a file that :func:`minigrad.load` reads, ready to evaluate.
 
     Raises:
-        ValueError: they are not MobileNetV2's. Batch norm's counters may be missing: older files
-            have none, and evaluation does not need them.
+        ValueError: they are not MobileNetV2's.
     """
     model = MobileNetV2()
-    weights = mg.load(path)
-    counters = {n: t for n, t in model.state_dict().items() if n.endswith("num_batches_tracked")}
-    model.load_state_dict({**counters, **weights})
+    model.load_state_dict(mg.load(path))
     return model.eval()
 
 

@@ -100,6 +100,18 @@ def test_a_network_moves_here_with_its_weights(zipped, keep_vars, tmp_path):
     )  # fmt: skip
 
 
+def test_a_state_dictionary_without_a_file():
+    mine, theirs = networks()
+    state = theirs.state_dict()
+    mine.load_state_dict(state)
+    for name, value in state.items():
+        np.testing.assert_array_equal(mine.state_dict()[name].numpy(), value.numpy())
+    theirs.load_state_dict({n: torch.from_dlpack(t) for n, t in mine.state_dict().items()})
+    without = {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")}
+    theirs.load_state_dict(without)
+    mine.load_state_dict(without)
+
+
 @formats
 def test_a_whole_training_state(zipped, tmp_path):
     mine, theirs = networks()

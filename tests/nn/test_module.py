@@ -339,7 +339,8 @@ def test_not_strict_loads_what_is_there():
     block = Block()
     result = block.load_state_dict({"scale": mg.zeros(3), "extra": mg.ones(1)}, strict=False)
     assert result.unexpected_keys == ["extra"]
-    assert result.missing_keys == [n for n in block.state_dict() if n != "scale"]
+    given = ("scale", "norm.num_batches_tracked")  # counters may be missing, as in PyTorch
+    assert result.missing_keys == [n for n in block.state_dict() if n not in given]
     assert "missing_keys=['seen'" in repr(result)
     assert block.scale.tolist() == [0.0] * 3
 

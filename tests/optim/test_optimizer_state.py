@@ -65,6 +65,14 @@ def test_state_dict_structure():
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
 
 
+def test_states_from_before_a_hyperparameter_existed():
+    optimizer = optim.AdamW(parameters())
+    saved = optimizer.state_dict()
+    del saved["param_groups"][0]["decoupled_weight_decay"]
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is True
+
+
 def test_state_can_be_written_through():
     params = parameters()
     optimizer = optim.SGD(params, lr=1.0, momentum=0.5)

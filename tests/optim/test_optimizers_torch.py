@@ -42,7 +42,9 @@ OPTIONS = {
             "centered": st.booleans(),
         }
     ),
-    "Adam": adam,
+    "Adam": st.fixed_dictionaries({"decoupled_weight_decay": st.booleans()}).flatmap(
+        lambda more: adam.map(lambda options: {**options, **more})
+    ),
     "AdamW": adam,
     "Adagrad": st.fixed_dictionaries(
         {
@@ -157,6 +159,7 @@ def as_arrays(state):
         ("RMSprop", {"lr": 0.01, "momentum": 0.9, "centered": True}),
         ("Adam", {"lr": 0.01, "amsgrad": True}),
         ("AdamW", {"lr": 0.01}),
+        ("Adam", {"lr": 0.01, "weight_decay": 0.1, "decoupled_weight_decay": True}),
         ("Adagrad", {"lr": 0.01, "lr_decay": 0.1, "initial_accumulator_value": 0.1}),
         ("Adadelta", {"lr": 0.5}),
         ("Adamax", {"lr": 0.01}),
