@@ -108,7 +108,8 @@ class _Reader:
             "torch._utils._rebuild_tensor_v2": Call("tensor", self.tensor),
             "torch._utils._rebuild_tensor_v3": Call("tensor", self.tensor_v3),
             "torch._utils._rebuild_parameter": Call("parameter", _parameter),
-            "_codecs.encode": Call("bytes", _bytes),
+            "_codecs.encode": Call("bytes", _bytes),  # how protocol 2 writes bytes, and how it
+            "__builtin__.bytes": Call("bytes", _no_bytes),  # writes none
         }
 
     # --------------------------------------------------------------------------- while reading
@@ -241,6 +242,10 @@ def _bytes(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
         raise TypeError("expected text in latin1")
     return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    return b""
 
 
 # ----------------------------------------------------------------------------------- zip format

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -161,6 +161,7 @@ plain = st.recursive(
 )  # fmt: skip
 
 
+@example(value=[b"", b"a"], zipped=True, protocol=2)
 @given(value=plain, zipped=st.booleans(), protocol=st.integers(2, 5))
 def test_any_plain_value(value, zipped, protocol, tmp_path_factory):
     if not zipped:
