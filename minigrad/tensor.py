@@ -405,14 +405,18 @@ def _is_dtype_name(name: str) -> bool:
 # Methods that are an op with the tensor as its first argument, under the same name.
 _METHODS = """
     add sub mul div true_divide pow neg abs sign exp log log1p expm1 log2 log10 sqrt rsqrt square
-    reciprocal sin cos tan asin acos atan sinh cosh tanh sigmoid erf erfc erfinv lgamma digamma
-    clamp clip maximum minimum floor ceil round trunc remainder floor_divide where
+    reciprocal sin cos tan asin acos atan atan2 sinh cosh tanh sigmoid erf erfc erfinv lgamma
+    digamma logaddexp logit nan_to_num xlogy lerp addcmul addcdiv
+    clamp clamp_min clamp_max clip maximum minimum floor ceil round trunc remainder fmod
+    floor_divide where
     eq ne lt le gt ge isfinite isnan isinf logical_and logical_or logical_xor logical_not
-    relu softmax log_softmax logsumexp logsigmoid
-    sum mean var std max min amax amin argmax argmin prod cumsum norm any all
+    relu prelu softmax log_softmax logsumexp logsigmoid
+    sum mean var std max min amax amin argmax argmin median prod norm any all count_nonzero
+    cumsum cumprod logcumsumexp diff bincount nonzero
     transpose swapaxes movedim flatten unflatten squeeze unsqueeze broadcast_to roll chunk split
-    unbind gather scatter_add take_along_dim index_select masked_fill masked_select
-    matmul mm bmm dot outer allclose sort argsort topk diagonal
+    unbind repeat_interleave tril triu gather scatter scatter_add take_along_dim index_select
+    masked_fill masked_select
+    matmul mm bmm addmm baddbmm dot outer allclose sort argsort topk diagonal
 """.split()
 
 

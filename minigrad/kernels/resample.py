@@ -9,20 +9,42 @@ The transposed map is a table too, so that the gradient is computed by the same 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..backend import get_array_module
+from ..backend import device_of, get_array_module
 
 __all__ = ["Taps", "fold", "resample", "transposed", "unfold"]
 
 
-class Taps(NamedTuple):
-    r"""Place k of the result is :math:`\sum_t` weight[t, k] · x[source[t, k]]."""
+class Taps:
+    r"""Place k of the result is :math:`\sum_t` weight[t, k] · x[source[t, k]].
 
-    source: np.ndarray  # (taps, n_out), integers
-    weight: np.ndarray  # (taps, n_out)
+    ``source`` and ``weight`` are host arrays (taps, n_out); a copy on the device of x is made once.
+    """
+
+    def __init__(self, source: np.ndarray, weight: np.ndarray) -> None:
+        self.source, self.weight = source, weight
+        self._placed: dict[Any, list[tuple[Any, Any, Any]]] = {}
+
+    def rows(self, x: Any) -> list[tuple[Any, Any, Any]]:
+        r"""For each tap the sources, the weights (None: all 1) and the places (None: all), as
+        arrays on x's device, the weights in its dtype."""
+        key = str(device_of(x)), x.dtype
+        if key not in self._placed:
+            xp = get_array_module(x)
+            found = []
+            for t, (source, weight) in enumerate(zip(self.source, self.weight)):
+                (used,) = np.nonzero(weight)
+                # A row that matters at few places, at the edges, is added there alone.
+                few = t > 0 and 2 * len(used) < len(source)
+                if few:
+                    source, weight = source[used], weight[used]
+                scaled = None if (weight == 1).all() else xp.asarray(weight.astype(x.dtype))
+                found.append((xp.asarray(source), scaled, xp.asarray(used) if few else None))
+            self._placed[key] = found
+        return self._placed[key]
 
 
 def transposed(taps: Taps, n_in: int) -> Taps:
@@ -53,23 +75,17 @@ def resample(x: Any, axis: int, taps: Taps) -> Any:
 
 def _along(x: Any, axis: int, taps: Taps) -> Any:
     xp = get_array_module(x)
-    lead = (slice(None),) * axis
     shape = [1] * x.ndim
     shape[axis] = -1
     total = None
-    for index, weight in zip(*taps):
-        (used,) = np.nonzero(weight)
-        # A row that matters at few places, at the edges, is added there alone.
-        few = total is not None and 2 * len(used) < len(index)
-        if few:
-            index, weight = index[used], weight[used]
-        part = xp.take(x, xp.asarray(index), axis=axis)
-        if not (weight == 1).all():
-            part *= xp.asarray(weight.astype(x.dtype)).reshape(shape)
+    for source, weight, places in taps.rows(x):
+        part = xp.take(x, source, axis=axis)
+        if weight is not None:
+            part *= weight.reshape(shape)
         if total is None:
             total = part
-        elif few:
-            total[(*lead, xp.asarray(used))] += part
+        elif places is not None:
+            total[(*(slice(None),) * axis, places)] += part
         else:
             total += part
     return total

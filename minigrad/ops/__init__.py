@@ -1,8 +1,8 @@
 r"""The primitive ops. Every function here takes tensors *or* raw arrays, and returns the same kind.
 
-A file a family: elementwise, transcendental, special, activation, comparison, reduction, shape,
-padding, indexing, linalg, decompositions, conv, pool, window, resample, normalization, loss,
-margin, random.
+A file a family: elementwise, transcendental, special, activation, comparison, reduction,
+cumulative, shape, padding, indexing, linalg, decompositions, conv, pool, window, resample,
+normalization, loss, margin, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -13,6 +13,7 @@ from . import (
     activation,
     comparison,
     conv,
+    cumulative,
     decompositions,
     elementwise,
     indexing,
@@ -33,6 +34,7 @@ from . import (
 from .activation import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import *  # noqa: F403
+from .cumulative import *  # noqa: F403
 from .decompositions import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -54,6 +56,7 @@ __all__ = [
     *activation.__all__,
     *comparison.__all__,
     *conv.__all__,
+    *cumulative.__all__,
     *decompositions.__all__,
     *elementwise.__all__,
     *indexing.__all__,

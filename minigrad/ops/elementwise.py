@@ -18,9 +18,10 @@ from ._base import Function, get_array_module, is_tensor, raw, run
 from .comparison import eq, ge, gt, le, logical_and, lt
 
 __all__ = [
-    "abs", "add", "cast", "ceil", "clamp", "clip", "clone", "contiguous", "div", "floor",
-    "floor_divide", "maximum", "minimum", "move", "mul", "neg", "reciprocal",
-    "remainder", "round", "sign", "square", "sub", "true_divide", "trunc", "where",
+    "abs", "add", "addcdiv", "addcmul", "cast", "ceil", "clamp", "clamp_max", "clamp_min", "clip",
+    "clone", "contiguous", "div", "floor", "floor_divide", "lerp", "maximum", "minimum", "move",
+    "mul", "neg", "reciprocal", "remainder", "round", "sign", "square", "sub", "true_divide",
+    "trunc", "where",
 ]  # fmt: skip
 
 
@@ -202,10 +203,11 @@ class _Step(RealFunction):
 
 
 class Sign(_Step):
-    r"""y = -1, 0 or 1;  x̄ = 0."""
+    r"""y = -1, 0 or 1, of NaN 0;  x̄ = 0."""
 
     def forward(self, x):
-        return get_array_module(x).sign(x)
+        xp = get_array_module(x)
+        return xp.where(x == x, xp.sign(x), 0) if x.dtype.kind == "f" else xp.sign(x)
 
 
 class Floor(_Step):
@@ -303,9 +305,23 @@ def mul(input: Any, other: Any) -> Any:
     return Mul.apply(input, other)
 
 
-def div(input: Any, other: Any) -> Any:
-    r"""The elementwise quotient, with broadcasting; integers become floats."""
-    return Div.apply(input, other)
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    r"""The elementwise quotient, with broadcasting; integers become floats.
+
+    Args:
+        rounding_mode: "floor" rounds down and "trunc" towards 0; integers then stay integers.
+    """
+    if rounding_mode is None:
+        return Div.apply(input, other)
+    if rounding_mode not in ("floor", "trunc"):
+        raise ValueError(f"div: expected rounding_mode floor or trunc, got {rounding_mode!r}")
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    whole = all(getattr(raw(x), "dtype", np.dtype(type(x))).kind in "iub" for x in (input, other))
+    if whole:
+        # One up from the floor where a remainder is left and the signs differ.
+        return run(lambda x, y: x // y + ((x % y != 0) & ((x < 0) != (y < 0))), input, other)
+    return trunc(Div.apply(input, other))
 
 
 true_divide = div
@@ -366,9 +382,12 @@ def ceil(input: Any) -> Any:
     return Ceil.apply(input)
 
 
-def round(input: Any) -> Any:
-    r"""The nearest integer, halves to even."""
-    return Round.apply(input)
+def round(input: Any, *, decimals: int = 0) -> Any:
+    r"""The nearest integer, or the nearest multiple of :math:`10^{-\text{decimals}}`; halves to
+    even."""
+    if not decimals:
+        return Round.apply(input)
+    return Round.apply(input * 10.0**decimals) / 10.0**decimals
 
 
 def trunc(input: Any) -> Any:
@@ -414,10 +433,38 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if is_tensor(min) or is_tensor(max):
         result = input if min is None else maximum(input, min)
         return result if max is None else minimum(result, max)
+    real = isinstance(min, float) or isinstance(max, float)
+    if real and is_tensor(input) and input.dtype.kind != "f":
+        input = cast(input, get_default_dtype())
     return Clamp.apply(input, low=min, high=max)
 
 
 clip = clamp
+
+
+def clamp_min(input: Any, min: Any) -> Any:
+    r"""``input``, at least ``min``."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    r"""``input``, at most ``max``."""
+    return clamp(input, max=max)
+
+
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    r"""``input + weight (end - input)``, all three broadcast."""
+    return input + weight * (end - input)
+
+
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    r"""``input + value tensor1 tensor2``."""
+    return input + value * (tensor1 * tensor2)
+
+
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
+    r"""``input + value tensor1 / tensor2``."""
+    return input + value * (tensor1 / tensor2)
 
 
 def clone(input: Any) -> Any:

@@ -26,7 +26,7 @@ from .elementwise import where
 
 __all__ = [
     "argsort", "embedding", "gather", "getitem", "index_select", "masked_fill", "masked_select",
-    "one_hot", "scatter_add", "sort", "take_along_dim", "topk",
+    "nonzero", "one_hot", "scatter", "scatter_add", "sort", "take_along_dim", "topk",
 ]  # fmt: skip
 
 
@@ -234,10 +234,13 @@ def gather(input: Any, dim: int, index: Any) -> Any:
     return Gather.apply(input, index=index, axis=axis)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int) -> Any:
-    r"""As :func:`gather`, with the other axes broadcast against each other."""
-    from .shape import broadcast_to
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
+    r"""As :func:`gather`, with the other axes broadcast against each other; without ``dim``, of the
+    flattened tensor."""
+    from .shape import broadcast_to, reshape
 
+    if dim is None:
+        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
     shape = list(shape_of(input))
     axis = normalise_axis(dim, len(shape), "take_along_dim")
     index = _index_array(indices, input, "take_along_dim")
@@ -256,24 +259,73 @@ def take_along_dim(input: Any, indices: Any, dim: int) -> Any:
     return gather(input, axis, index)
 
 
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
-    r"""``input`` with ``src`` added at ``index`` along ``dim``: the adjoint of :func:`gather`."""
+def _scatter(input: Any, dim: int, index: Any, src: Any, name: str) -> tuple[Any, Any, Any]:
+    r"""The checked position of each entry of ``src`` in ``input``, and that part of ``src``."""
     shape = shape_of(input)
-    axis = normalise_axis(dim, len(shape), "scatter_add")
-    index = _index_array(index, input, "scatter_add")
+    axis = normalise_axis(dim, len(shape), name)
+    index = _index_array(index, input, name)
     source = shape_of(src)
     if not len(shape) == index.ndim == len(source) or any(
         m > n or (m > k and i != axis)
         for i, (m, n, k) in enumerate(zip(index.shape, source, shape))
     ):
         raise ValueError(
-            f"scatter_add: expected an index within src {source} and input {shape}, "
+            f"{name}: expected an index within src {source} and input {shape}, "
             f"got {tuple(index.shape)}"
         )
-    _check_range(index, shape[axis] if shape else 1, "scatter_add", allow_negative=False)
+    _check_range(index, shape[axis] if shape else 1, name, allow_negative=False)
     if source != tuple(index.shape):
         src = src[tuple([slice(0, n) for n in index.shape])]
-    return input + PutAdd.apply(src, index=_along(index, axis), shape=shape)
+    return _along(index, axis), src, shape
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    r"""``input`` with ``src`` added at ``index`` along ``dim``: the adjoint of :func:`gather`."""
+    position, src, shape = _scatter(input, dim, index, src, "scatter_add")
+    return input + PutAdd.apply(src, index=position, shape=shape)
+
+
+def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
+    r"""``input`` with ``src``, a tensor or a number, in place of the entries at ``index`` along
+    ``dim``. Where an index occurs twice, one of the values stays: use :func:`scatter_add`."""
+    from .elementwise import cast
+
+    array = raw(input)
+    xp = get_array_module(array)
+    if isinstance(src, (int, float)):
+        src = xp.full(shape_of(index), src, array.dtype)
+    position, src, shape = _scatter(input, dim, index, src, "scatter")
+    floats = {a.dtype for a in (array, raw(src)) if a.dtype.kind == "f"}
+    if len(floats) > 1:
+        names = ", ".join(sorted([str(dtype) for dtype in floats]))
+        raise TypeError(f"scatter: expected one floating dtype, got {names}")
+    dtype = floats.pop() if floats else array.dtype
+    if raw(src).dtype != dtype:
+        src = cast(src, dtype)
+    if array.dtype != dtype:
+        input = cast(input, dtype)
+    hit = xp.zeros(shape, bool)
+    hit[position] = True
+    # Which entry of src won: of those that share a place only one is to get a gradient.
+    winner = xp.zeros(shape, np.int64)
+    number = xp.arange(raw(src).size).reshape(raw(src).shape)
+    winner[position] = number
+    won = (winner[position] == number).astype(dtype)
+    placed = PutAdd.apply(src * won, index=position, shape=shape)
+    return where(hit, placed, input)
+
+
+def nonzero(input: Any, as_tuple: bool = False) -> Any:
+    r"""The positions of the entries that are not 0, (count, axes), or a vector for each axis.
+    No gradient. Waits for the device, as the result's length is in the data."""
+    found = [run(lambda x, a=a: x.nonzero()[a], input) for a in range(len(shape_of(input)))]
+    if as_tuple:
+        return tuple(found)
+    from .shape import stack
+
+    if not found:
+        return run(lambda x: get_array_module(x).zeros((int((x != 0).item()), 0), np.int64), input)
+    return stack(found, 1)
 
 
 def index_select(input: Any, dim: int, index: Any) -> Any:
@@ -281,9 +333,12 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
     shape = shape_of(input)
     axis = normalise_axis(dim, len(shape), "index_select")
     index = _index_array(index, input, "index_select")
-    if index.ndim != 1:
+    if index.ndim > 1:
         raise ValueError(f"index_select: expected a 1-d index, got shape {tuple(index.shape)}")
-    _check_range(index, shape[axis], "index_select")
+    index = index.reshape(-1)
+    _check_range(index, shape[axis] if shape else 1, "index_select", allow_negative=False)
+    if not shape:
+        return input * 1
     return GetItem.apply(input, index=(slice(None),) * axis + (index,))
 
 
@@ -333,8 +388,9 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
     )
 
 
-def argsort(input: Any, dim: int = -1, descending: bool = False) -> Any:
-    r"""The indices that sort ``input`` along ``dim``, stably. No gradient."""
+def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Any:
+    r"""The indices that sort ``input`` along ``dim``. Equal entries keep their order, also where
+    ``stable`` does not ask for it. No gradient."""
     axis = normalise_axis(dim, len(shape_of(input)), "argsort")
 
     def order(x: Any) -> Any:
@@ -350,18 +406,23 @@ def argsort(input: Any, dim: int = -1, descending: bool = False) -> Any:
     return run(order, input)
 
 
-def sort(input: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
-    r"""``(values, indices)`` sorted along ``dim``; gradients follow the values."""
+def sort(
+    input: Any, dim: int = -1, descending: bool = False, *, stable: bool = True
+) -> tuple[Any, Any]:
+    r"""``(values, indices)`` sorted along ``dim``, stably; gradients follow the values."""
     index = argsort(input, dim, descending)
     return take_along_dim(input, index, dim), index
 
 
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True) -> tuple[Any, Any]:
-    r"""``(values, indices)`` of the ``k`` largest (or smallest) entries along ``dim``, in order."""
+def topk(
+    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[Any, Any]:
+    r"""``(values, indices)`` of the ``k`` largest (or smallest) entries along ``dim``, in order,
+    also where ``sorted`` does not ask for it."""
     shape = shape_of(input)
     axis = normalise_axis(dim, len(shape), "topk")
     if not 0 <= k <= (shape[axis] if shape else 1):
-        raise ValueError(f"topk: expected k within an axis of length {shape[axis]}, got {k}")
+        raise ValueError(f"topk: expected k within axis {dim} of shape {shape}, got {k}")
     index = argsort(input, dim, largest)
     if shape:
         index = index[(slice(None),) * axis + (slice(0, k),)]

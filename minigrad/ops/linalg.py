@@ -15,7 +15,9 @@ from .reduction import sum as sum_
 from .reduction import sum_to
 from .shape import broadcast_to, reshape, transpose, unsqueeze
 
-__all__ = ["bmm", "dot", "einsum", "linear", "matmul", "mm", "mv", "outer"]
+__all__ = [
+    "addmm", "baddbmm", "bmm", "dot", "einsum", "linear", "matmul", "mm", "mv", "outer",
+]  # fmt: skip
 
 
 class MatMul(Function):
@@ -269,3 +271,18 @@ def _expand_ellipsis(
         raise ValueError("einsum: '...' must stand for the same number of axes in every operand")
     letters = "".join(free[: counts.pop()])
     return [s.replace("...", letters) for s in inputs], output.replace("...", letters)
+
+
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    r"""``beta input + alpha mat1 @ mat2`` of matrices; ``input`` broadcasts, and with beta = 0 it
+    is not looked at."""
+    product = mm(mat1, mat2)
+    scaled = product if alpha == 1 else product * alpha
+    return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
+
+
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    r""":func:`addmm` of batches of matrices (N, n, m) and (N, m, p)."""
+    product = bmm(batch1, batch2)
+    scaled = product if alpha == 1 else product * alpha
+    return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled

@@ -174,7 +174,7 @@ def _reduce_rows(
         if row_weight is not None and keep is not None:
             counted = row_weight * keep
         xp, total = get_array_module(counted), counted.sum()
-        return sum(losses) / xp.where(total == 0, xp.asarray(math.nan, dtype), total)
+        return sum(losses) / xp.where(total == 0, xp.full_like(total, math.nan), total)
     return _reduce(losses, reduction, name)
 
 

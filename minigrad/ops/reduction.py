@@ -28,8 +28,9 @@ from .shape import broadcast_to, flip, reshape
 from .transcendental import exp
 
 __all__ = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "cumsum", "log_softmax",
-    "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "sum", "sum_to", "var",
+    "all", "amax", "amin", "any", "argmax", "argmin", "count_nonzero", "log_softmax",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "std", "std_mean", "sum",
+    "sum_to", "var", "var_mean",
 ]  # fmt: skip
 
 _sum, _max, _min, _any, _all = sum, max, min, any, all
@@ -232,22 +233,19 @@ class LogSoftmax(Function):
         return g - exp(out) * sum(g, self.axis, keepdim=True)
 
 
-class CumSum(Function):
-    r"""y_i = Σ_{j<=i} x_j;  x̄_j = Σ_{i>=j} ȳ_i."""
-
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
-
-    def forward(self, x):
-        return x.cumsum(axis=self.axis)
-
-    def backward(self, g):
-        return flip(cumsum(flip(g, (self.axis,)), self.axis), (self.axis,))
-
-
 # ---------------------------------------------------------------------------- the public functions
 def _prepare(input: Any, dim: Any, name: str) -> tuple[int, ...]:
+    if isinstance(dim, (tuple, list)) and not dim:
+        dim = None  # no axes mean all axes, as in PyTorch
     return normalise_axes(dim, len(shape_of(input)), name)
+
+
+def _as(input: Any, dtype: Any) -> Any:
+    if dtype is None:
+        return input
+    from .elementwise import cast
+
+    return cast(input, dtype)
 
 
 def _not_empty(input: Any, axes: Sequence[int], name: str) -> None:
@@ -262,11 +260,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -
     >>> mg.sum(mg.ones(2, 3), dim=1)
     tensor([3., 3.])
     """
-    if dtype is not None:
-        from .elementwise import cast
-
-        input = cast(input, dtype)
-    return Sum.apply(input, axes=_prepare(input, dim, "sum"), keepdim=keepdim)
+    return Sum.apply(_as(input, dtype), axes=_prepare(input, dim, "sum"), keepdim=keepdim)
 
 
 def sum_to(input: Any, shape: Sequence[int]) -> Any:
@@ -275,9 +269,9 @@ def sum_to(input: Any, shape: Sequence[int]) -> Any:
     return input if shape_of(input) == shape else SumTo.apply(input, shape=shape)
 
 
-def mean(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def mean(input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     r"""The mean over ``dim``; NaN over no entries."""
-    return Mean.apply(input, axes=_prepare(input, dim, "mean"), keepdim=keepdim)
+    return Mean.apply(_as(input, dtype), axes=_prepare(input, dim, "mean"), keepdim=keepdim)
 
 
 def var(
@@ -288,13 +282,16 @@ def var(
     correction: float | None = None,
 ) -> Any:
     r"""The variance :math:`\frac{1}{n - c}\sum (x - \bar x)^2`; c = ``correction``, by default 1
-    (``unbiased=True``), 0 with ``unbiased=False``."""
+    (``unbiased=True``), 0 with ``unbiased=False``. ``var(x, False)`` means the latter too."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     axes = _prepare(input, dim, "var")
     correction = float(unbiased) if correction is None else correction
-    n = _size(shape_of(input), axes)
-    centred = input - mean(input, axes, keepdim=True)
-    left = n - correction
-    return sum(square(centred), axes, keepdim) * (1 / left if left > 0 else math.nan)
+    left = _size(shape_of(input), axes) - correction
+    squares = sum(square(input - mean(input, axes, keepdim=True)), axes, keepdim)
+    if left > 0:
+        return squares * (1 / left)
+    return where(raw(squares) == 0, math.nan, where(raw(squares) == 0, 1.0, squares) * math.inf)
 
 
 def std(
@@ -307,6 +304,30 @@ def std(
     r"""The standard deviation, the square root of :func:`var`. Where it is 0 its gradient is taken
     as 0, as in PyTorch."""
     return _root(var(input, dim, unbiased, keepdim, correction), 0.5)
+
+
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: float | None = None,
+) -> tuple[Any, Any]:
+    r"""``(var, mean)`` over ``dim``."""
+    found = var(input, dim, unbiased, keepdim, correction)
+    return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: float | None = None,
+) -> tuple[Any, Any]:
+    r"""``(std, mean)`` over ``dim``."""
+    found = std(input, dim, unbiased, keepdim, correction)
+    return found, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 def _root(x: Any, power: float) -> Any:
@@ -392,9 +413,9 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _arg(input, dim, keepdim, "argmin")
 
 
-def prod(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def prod(input: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     r"""The product over ``dim``."""
-    return Prod.apply(input, axes=_prepare(input, dim, "prod"), keepdim=keepdim)
+    return Prod.apply(_as(input, dtype), axes=_prepare(input, dim, "prod"), keepdim=keepdim)
 
 
 def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
@@ -402,37 +423,52 @@ def logsumexp(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return LogSumExp.apply(input, axes=_prepare(input, dim, "logsumexp"), keepdim=keepdim)
 
 
-def softmax(input: Any, dim: int = -1) -> Any:
+def softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     r""":math:`e^{x_i} / \sum_j e^{x_j}` along ``dim``, without overflow."""
-    return Softmax.apply(input, axis=normalise_axis(dim, len(shape_of(input)), "softmax"))
+    return Softmax.apply(
+        _as(input, dtype), axis=normalise_axis(dim, len(shape_of(input)), "softmax")
+    )
 
 
-def log_softmax(input: Any, dim: int = -1) -> Any:
+def log_softmax(input: Any, dim: int = -1, dtype: Any = None) -> Any:
     r""":math:`x_i - \ln \sum_j e^{x_j}` along ``dim``: the logarithm of :func:`softmax`, exact
     where that underflows."""
-    return LogSoftmax.apply(input, axis=normalise_axis(dim, len(shape_of(input)), "log_softmax"))
+    axis = normalise_axis(dim, len(shape_of(input)), "log_softmax")
+    return LogSoftmax.apply(_as(input, dtype), axis=axis)
 
 
-def cumsum(input: Any, dim: int) -> Any:
-    r"""The running sum along ``dim``."""
-    return CumSum.apply(input, axis=normalise_axis(dim, len(shape_of(input)), "cumsum"))
+def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Any:
+    r"""The p-norm :math:`(\sum |x|^p)^{1/p}` of the entries over ``dim``.
 
+    Args:
+        p: a number, of any sign; ``"fro"`` or None for 2; ``inf`` and ``-inf`` for the largest and
+            smallest size; 0 for how many entries are not 0.
 
-def norm(input: Any, p: Any = 2.0, dim: Any = None, keepdim: bool = False) -> Any:
-    r"""The p-norm :math:`(\sum |x|^p)^{1/p}`; ``p`` may be ``"fro"`` (2), ``inf`` or ``-inf``.
+    At an entry 0 its gradient is taken as 0, as in PyTorch.
 
-    At 0 the gradient of the 2-norm is taken as 0, as in PyTorch.
+    Raises:
+        ValueError: a negative ``p``, or inf, over no entries.
     """
-    p = 2.0 if p == "fro" else float(p)
+    if isinstance(p, str) and p != "fro":
+        raise ValueError(f"norm: expected p to be a number or 'fro', got {p!r}")
+    p = 2.0 if p is None or p == "fro" else float(p)
+    if p < 0 or p == math.inf:
+        _not_empty(input, _prepare(input, dim, "norm"), "norm")
     if p == math.inf:
         return amax(abs_(input), dim, keepdim)
     if p == -math.inf:
         return amin(abs_(input), dim, keepdim)
+    if p == 0:
+        ones = where(raw(input) == 0, 0.0, where(raw(input) == 0, 1.0, input) * 0 + 1)
+        return sum(ones, dim, keepdim)
     if p == 1:
         return sum(abs_(input), dim, keepdim)
     if p == 2:
         return _root(sum(square(input), dim, keepdim), 0.5)
-    return _root(sum(abs_(input) ** p, dim, keepdim), 1 / p)
+    at_zero = raw(input) == 0  # where |x|^p has no slope, or an infinite one
+    powers = abs_(where(at_zero, 1.0, input)) ** p
+    total = sum(where(at_zero, 0.0 if p > 0 else math.inf, powers), dim, keepdim)
+    return _root(total, 1 / p) if p > 0 else total ** (1 / p)
 
 
 def count_nonzero(input: Any, dim: Any = None) -> Any:

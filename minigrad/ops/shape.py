@@ -22,9 +22,10 @@ from ._base import (
 )
 
 __all__ = [
-    "broadcast_to", "cat", "chunk", "diagonal", "expand", "flatten", "flip", "moveaxis", "movedim",
-    "permute", "repeat", "repeat_interleave", "reshape", "roll", "split", "squeeze", "stack",
-    "swapaxes", "tile", "transpose", "tril", "triu", "unbind", "unflatten", "unsqueeze",
+    "broadcast_to", "cat", "chunk", "diagonal", "expand", "flatten", "flip", "meshgrid",
+    "moveaxis", "movedim", "permute", "repeat", "repeat_interleave", "reshape", "roll", "split",
+    "squeeze", "stack", "swapaxes", "tile", "transpose", "tril", "triu", "unbind", "unflatten",
+    "unsqueeze",
 ]  # fmt: skip
 
 
@@ -377,6 +378,32 @@ def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     return tuple([squeeze(part, axis) for part in split(input, 1, axis)])
 
 
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
+    r"""Vectors of lengths n, m, ... as tensors (n, m, ...), each constant along the others' axes.
+
+    Args:
+        indexing: "ij", or "xy", which swaps the first two axes.
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    vectors = [reshape(t, (-1,)) if not shape_of(t) else t for t in tensors]
+    shape = [shape_of(t)[0] for t in vectors if len(shape_of(t)) == 1]
+    if not vectors or len(shape) != len(vectors):
+        raise ValueError(f"meshgrid: expected vectors, got {[shape_of(t) for t in tensors]}")
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: expected indexing 'ij' or 'xy', got {indexing!r}")
+    floats = sorted({str(raw(v).dtype) for v in vectors if raw(v).dtype.kind == "f"})
+    if len(floats) > 1:
+        raise TypeError(f"meshgrid: expected one floating dtype, got {', '.join(floats)}")
+    grids = []
+    for i, v in enumerate(vectors):
+        ones = [1] * len(shape)
+        ones[i] = shape[i]
+        grid = broadcast_to(reshape(v, ones), shape)
+        grids.append(transpose(grid, 0, 1) if indexing == "xy" and len(shape) > 1 else grid)
+    return tuple(grids)
+
+
 def flip(input: Any, dims: Sequence[int]) -> Any:
     r"""The order of entries reversed along ``dims``."""
     return Flip.apply(input, axes=normalise_axes(dims, len(shape_of(input)), "flip"))
@@ -385,9 +412,15 @@ def flip(input: Any, dims: Sequence[int]) -> Any:
 def roll(input: Any, shifts: int | Sequence[int], dims: Any = None) -> Any:
     r"""Entries shifted cyclically along ``dims``, or in the flattened tensor if None."""
     shifts = (shifts,) if isinstance(shifts, (int, np.integer)) else tuple(shifts)
-    axes = None if dims is None else normalise_axes(dims, len(shape_of(input)), "roll")
+    axes = None
+    if dims is not None:
+        named = (dims,) if isinstance(dims, (int, np.integer)) else tuple(dims)
+        axes = tuple([normalise_axis(a, len(shape_of(input)), "roll") for a in named])
     if len(shifts) != (1 if axes is None else len(axes)):
         raise ValueError(f"roll: expected a shift for each axis, got {shifts} for {dims}")
+    if axes is not None and len(set(axes)) != len(axes):  # an axis named twice is shifted twice
+        total = {a: sum([s for s, b in zip(shifts, axes) if a == b]) for a in axes}
+        axes, shifts = tuple(total), tuple(total.values())
     return Roll.apply(input, shifts=shifts, axes=axes)
 
 

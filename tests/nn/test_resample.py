@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn
 from minigrad.nn import functional as F
+from minigrad.testing.strict import strict
 
 
 def image(*shape: int) -> mg.Tensor:
@@ -55,6 +56,16 @@ def test_channels_last_memory_stays(mode):
     row_major = F.interpolate(mg.Tensor(np.ascontiguousarray(x)), scale_factor=2, mode=mode)
     np.testing.assert_allclose(y, row_major.numpy(), atol=1e-14)
     assert row_major.numpy().flags.c_contiguous
+
+
+def test_upsampling_on_a_device_copies_its_tables_once():
+    x = mg.Tensor(strict.asarray(np.ones((1, 2, 3, 3), np.float32)), requires_grad=True)
+    for _ in range(2):
+        with strict.count() as count:
+            F.pad(
+                F.interpolate(x, scale_factor=2, mode="bilinear"), (1, 1), "reflect"
+            ).sum().backward()
+    assert count.synchronisations == count.copies_to_device == 0
 
 
 def test_integer_images_can_be_repeated_but_not_blended():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.ops import (
     table_conv,
+    table_cumulative,
     table_decompositions,
     table_elementwise,
     table_indexing,
@@ -24,6 +25,7 @@ ROWS = [
     *table_elementwise.ROWS,
     *table_special.ROWS,
     *table_reduction.ROWS,
+    *table_cumulative.ROWS,
     *table_shape.ROWS,
     *table_indexing.ROWS,
     *table_linalg.ROWS,

@@ -110,7 +110,17 @@ SPECIAL = {
             x, t, _t(weight), pos_weight=_t(pos_weight), reduction=reduction
         )
     ),
-    "norm": lambda x, p, dim: torch.linalg.vector_norm(x, 2 if p == "fro" else p, dim),
+    "norm": lambda x, p, dim: torch.linalg.vector_norm(x, 2 if p in ("fro", None) else p, dim),
+    "median-all": torch.median,
+    "scatter": lambda x, index, src, dim: torch.scatter(
+        x, dim, index, src[tuple(slice(0, n) for n in index.shape)]
+    ),
+    "scatter-number": lambda x, index, dim, value: torch.scatter(x, dim, index, value),
+    "clamp_min": lambda x: torch.clamp_min(x, -0.5),
+    "clamp_max": lambda x: torch.clamp_max(x, 0.5),
+    "div-rounded": torch.div,
+    "div-whole": torch.div,
+    "round-decimals": torch.round,
     "logsumexp": lambda x, dim, keepdim: torch.logsumexp(
         x, tuple(range(x.ndim)) if dim is None else dim, keepdim
     ),
