@@ -102,6 +102,7 @@ class _Reader:
             "torch.storage.UntypedStorage": _UNTYPED,
             "torch.UntypedStorage": _UNTYPED,
             "collections.OrderedDict": Call("OrderedDict", _ordered_dict),
+            "collections.Counter": Call("Counter", _counter),  # of a MultiStepLR
             "torch.Size": Call("Size", _size),
             "torch.device": Call("device", _device),
             "torch._utils._rebuild_tensor": Call("tensor", self.tensor),
@@ -218,6 +219,12 @@ def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
             raise TypeError(f"expected strings as keys, got {type(key).__name__}")
         result[key] = value
     return result
+
+
+def _counter(counts: Any) -> dict[Any, Any]:
+    if not isinstance(counts, dict):
+        raise TypeError("expected a dictionary")
+    return dict(counts)
 
 
 def _size(sizes: Any = ()) -> tuple[int, ...]:

@@ -313,6 +313,20 @@ def test_replaced_data_is_found(maker):
     assert all(p.data.base is params[0].data.base for p in params)
 
 
+def test_weights_clamped_in_place_stay_where_they_are():  # as a Wasserstein critic's are
+    params = parameters()
+    optimizer = optim.RMSprop(params, lr=0.5)
+    arrays = None
+    for k in range(3):
+        run(optimizer, params, 1, seed=k)
+        with mg.no_grad():
+            for p in params:
+                p.clamp_(-0.01, 0.01)
+        arrays = arrays or [p.data for p in params]
+        assert all(abs(p.detach().numpy()).max(initial=0) <= 0.01 for p in params)
+    assert all(p.data is a for p, a in zip(params, arrays))
+
+
 def test_state_follows_a_change_of_dtype():
     params = parameters(dtype=np.float32)
     optimizer = optim.Adam(params)
