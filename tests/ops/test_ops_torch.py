@@ -217,3 +217,60 @@ def test_as_in_pytorch(row: Row) -> None:
                 assert_close(mine, yours, 1e-7 if row.name in COARSE else 1e-9, "gradient")
 
     try_examples(test)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'", "ignore:reduction. 'mean'")
+@pytest.mark.parametrize(
+    "row", [row for row in COMPARED if row.order > 1], ids=lambda row: str(row.name)
+)
+def test_second_order_as_in_pytorch(row: Row) -> None:
+    r"""The gradient of a random combination of the gradients, both with random cotangents."""
+    other = _counterpart(row)
+
+    def test(d: Draw) -> None:
+        case = row.draw(d)
+        tensors, copies = placed(d, case, "cpu", np.float64, differentiable=True)
+        theirs = [_t(c) for c in copies]
+        places = [i for i, c in enumerate(copies) if is_float(c)]
+        for i in places:
+            theirs[i].requires_grad_()
+        mine, yours = [tensors[i] for i in places], [theirs[i] for i in places]
+        outputs = as_tuple(row.fn(*tensors, **case.params))
+        pairs = zip(outputs, as_tuple(other(*theirs, **case.params)))
+        pairs = [(a, b) for a, b in pairs if a.requires_grad and b.requires_grad]
+        if not pairs:
+            return
+        u = [d.floats(a.shape) for a, _ in pairs]
+        v = [d.floats(x.shape) for x in mine]
+        first = mg.autograd.grad(
+            [a for a, _ in pairs], mine, [mg.Tensor(w) for w in u], create_graph=True,
+            allow_unused=True,
+        )  # fmt: skip
+        first_theirs = torch.autograd.grad(
+            [b for _, b in pairs], yours, [_t(w) for w in u], create_graph=True, allow_unused=True
+        )
+        total = sum(
+            ((g * mg.Tensor(w)).sum() for g, w in zip(first, v) if g is not None),
+            mg.zeros((), dtype=mg.float64),
+        )
+        total_theirs = sum(
+            ((g * _t(w)).sum() for g, w in zip(first_theirs, v) if g is not None),
+            torch.zeros((), dtype=torch.float64),
+        )
+        second = [None] * len(mine)
+        if total.requires_grad:
+            second = mg.autograd.grad(total, mine, allow_unused=True)
+        second_theirs = [None] * len(mine)
+        if total_theirs.requires_grad:
+            try:
+                second_theirs = torch.autograd.grad(total_theirs, yours, allow_unused=True)
+            except RuntimeError as error:
+                if "not implemented" in str(error):
+                    pytest.skip("PyTorch has no second derivative")
+                raise
+        for x, a, b in zip(mine, second, second_theirs):
+            ours = np.zeros(x.shape) if a is None else a.detach().numpy()
+            expected = np.zeros(x.shape) if b is None else b.numpy(force=True)
+            assert_close(ours, expected, 1e-7 if row.name in COARSE else 1e-8, "second derivative")
+
+    try_examples(test, 0.6)
