@@ -35,7 +35,7 @@ __all__ = [
 
 # What a block reads and writes should stay in a core's second-level cache, but a product with few
 # rows spends its time repacking the weights.
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 21
 _BLOCK_MIN_ROWS = 256
 # Multiply-adds below which waking other threads costs more than it brings.
 _SERIAL_WORK = 2_000_000

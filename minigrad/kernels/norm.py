@@ -21,6 +21,7 @@ from .parallel import parallel_for
 __all__ = ["batch_norm", "batch_norm_backward", "pays"]
 
 _BLOCK = 1 << 17  # elements
+_LONG = 1024  # elements that NumPy should find in a row, or it spends its time between rows
 
 
 def pays(rows: object) -> bool:
@@ -28,20 +29,37 @@ def pays(rows: object) -> bool:
     return type(rows) is np.ndarray and rows.size >= 2 * _BLOCK
 
 
-def _for_blocks(n: int, channels: int, fn: Callable[[slice], None]) -> None:
-    step = max(_BLOCK // channels, 1)
-    parallel_for(lambda start, stop: fn(slice(start, stop)), n, step)
+class _Wide:
+    r"""An array (n, C) seen as (n / k, k C), and vectors (C,) repeated k times to go with it."""
+
+    def __init__(self, n: int, channels: int) -> None:
+        self.n, self.channels = n, channels
+        self.k = next(k for k in range(max(min(n, _LONG // channels), 1), 0, -1) if n % k == 0)
+        self.step = max(_BLOCK // (self.k * channels), 1)
+
+    def view(self, x: np.ndarray) -> np.ndarray:
+        return x.reshape(self.n // self.k, self.k * self.channels)
+
+    def repeat(self, vector: np.ndarray) -> np.ndarray:
+        return np.tile(vector, self.k)
+
+    def run(self, fn: Callable[[slice], None]) -> None:
+        r"""Call ``fn(rows)`` for blocks of rows of the views, on all cores."""
+        parallel_for(lambda a, b: fn(slice(a, b)), self.n // self.k, self.step)
+
+    def sums(self, count: int, dtype: np.dtype, fn: Callable[..., None]) -> np.ndarray:
+        r"""Add up ``count`` vectors (C,) over blocks: ``fn(rows, out, ...)`` writes those of a
+        block, each (k C,)."""
+        blocks = -(-self.n // self.k // self.step)
+        parts = np.empty((blocks, count, self.k, self.channels), dtype)
+        wide = parts.reshape(blocks, count, -1)
+        self.run(lambda rows: fn(rows, *wide[rows.start // self.step]))
+        return parts.sum(axis=(0, 2))
 
 
-def _sums(
-    n: int, channels: int, dtype: np.dtype, fn: Callable[..., None], count: int
-) -> list[np.ndarray]:
-    r"""Add up ``count`` vectors (channels,) over blocks of rows: ``fn(rows, out, out, ...)`` writes
-    those of a block."""
-    step = max(_BLOCK // channels, 1)
-    parts = np.empty((-(-n // step), count, channels), dtype)
-    _for_blocks(n, channels, lambda rows: fn(rows, *parts[rows.start // step]))
-    return list(parts.sum(axis=0))
+def _add_rows(x: np.ndarray, out: np.ndarray) -> None:
+    r"""out = the sum of the rows of x; a product with ones has BLAS's speed."""
+    np.matmul(np.ones(len(x), x.dtype), x, out=out)
 
 
 def batch_norm(
@@ -50,30 +68,28 @@ def batch_norm(
     r"""``(y, mean, variance, 1 / sqrt(variance + eps))`` of x (n, C), standardised over its rows;
     weight, bias (C,)."""
     n, channels = x.shape
+    wide = _Wide(n, channels)
     y = np.empty(x.shape, x.dtype)
+    xw, yw = wide.view(x), wide.view(y)
+    mean = wide.sums(1, x.dtype, lambda rows, total: _add_rows(xw[rows], total))[0] / n
+    centre = wide.repeat(mean)
 
-    def add(rows: slice, total: np.ndarray) -> None:
-        np.matmul(np.ones(rows.stop - rows.start, x.dtype), x[rows], out=total)
+    def square(rows: slice, total: np.ndarray) -> None:
+        here = np.subtract(xw[rows], centre, out=yw[rows])
+        np.einsum("nc,nc->c", here, here, out=total)
 
-    (total,) = _sums(n, channels, x.dtype, add, 1)
-    mean = total / n
-
-    def centre(rows: slice, square: np.ndarray) -> None:
-        here = np.subtract(x[rows], mean, out=y[rows])
-        np.einsum("nc,nc->c", here, here, out=square)
-
-    (square,) = _sums(n, channels, x.dtype, centre, 1)
-    var = square / n
+    var = wide.sums(1, x.dtype, square)[0] / n
     inv_std = 1 / np.sqrt(var + eps)
-    scale = inv_std if weight is None else inv_std * weight
+    scale = wide.repeat(inv_std if weight is None else inv_std * weight)
+    shift = None if bias is None else wide.repeat(bias)
 
     def finish(rows: slice) -> None:
-        here = y[rows]
+        here = yw[rows]
         here *= scale
-        if bias is not None:
-            here += bias
+        if shift is not None:
+            here += shift
 
-    _for_blocks(n, channels, finish)
+    wide.run(finish)
     return y, mean, var, inv_std
 
 
@@ -87,26 +103,31 @@ def batch_norm_backward(
 ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     r"""The gradients ``(gx, gw, gb)`` of :func:`batch_norm`'s y at g (n, C)."""
     n, channels = x.shape
-    normal = np.empty(x.shape, x.dtype)
+    wide = _Wide(n, channels)
+    centred = np.empty(x.shape, x.dtype)
+    xw, gw, cw = wide.view(x), wide.view(g), wide.view(centred)
+    centre = wide.repeat(mean)
 
-    def add(rows: slice, gw: np.ndarray, gb: np.ndarray) -> None:
-        here = np.subtract(x[rows], mean, out=normal[rows])
-        here *= inv_std
-        np.einsum("nc,nc->c", g[rows], here, out=gw)
-        np.matmul(np.ones(len(here), g.dtype), g[rows], out=gb)
+    def add(rows: slice, with_x: np.ndarray, alone: np.ndarray) -> None:
+        here = np.subtract(xw[rows], centre, out=cw[rows])
+        np.einsum("nc,nc->c", gw[rows], here, out=with_x)
+        _add_rows(gw[rows], alone)
 
-    gw, gb = _sums(n, channels, g.dtype, add, 2)
+    g_weight, g_bias = wide.sums(2, g.dtype, add)
+    g_weight *= inv_std
     if not need_x:
-        return None, gw, gb
-    slope, shift = gw / -n, gb / n
+        return None, g_weight, g_bias
     scale = inv_std if weight is None else inv_std * weight
+    # gx = scale (g - gb / n - (x - mean) inv_std gw / n)
+    slope = wide.repeat(g_weight * inv_std / -n)
+    shift, factor = wide.repeat(g_bias / n), wide.repeat(scale)
 
     def finish(rows: slice) -> None:
-        here = normal[rows]
+        here = cw[rows]
         here *= slope
-        here += g[rows]
+        here += gw[rows]
         here -= shift
-        here *= scale
+        here *= factor
 
-    _for_blocks(n, channels, finish)
-    return normal, gw, gb
+    wide.run(finish)
+    return centred, g_weight, g_bias
