@@ -241,7 +241,8 @@ class Laplace(Distribution):
 
     def cdf(self, value: Any) -> Tensor:
         z = (self._value(value, "cdf") - self.loc) / self.scale
-        return 0.5 - 0.5 * ops.sign(z) * ops.expm1(-ops.abs(z))
+        tail = 0.5 * ops.exp(-ops.abs(z))
+        return ops.where(z < 0, tail, 1 - tail)
 
     def icdf(self, value: Any) -> Tensor:
         term = self._value(value, "icdf", check=False) - 0.5

@@ -68,23 +68,31 @@ def _log_gamma_sample(
     log_u = -rng.standard_exponential(shape)
     log_z = np.log(z) + np.where(small, log_u / a, 0.0)
 
+    def on_device(array: np.ndarray, like: Any) -> Any:
+        return creation.tensor(array.astype(like.dtype), device=concentration.device).data
+
     class LogGammaSample(Function):
-        r"""y = ln z;  ᾱ = ȳ d ln z / dα, known as a number only, so differentiable once."""
+        r"""y = ln z;  ᾱ = ȳ d ln z / dα."""
 
-        def forward(self, a: Any) -> Any:
-            return creation.tensor(log_z.astype(a.dtype), device=concentration.device).data
+        def forward(self, alpha: Any) -> Any:
+            return on_device(log_z, alpha)
 
-        def backward(self, g: Any, a: Any) -> Any:
-            if isinstance(a, Tensor) and a.requires_grad:
-                raise RuntimeError(
-                    "rsample: the gradient of a gamma sample (Gamma, Beta, Dirichlet) by its "
-                    "concentration cannot be differentiated again"
-                )
-            slope = gamma_slope(boosted, z) / z - np.where(small, log_u / (a_host * a_host), 0.0)
-            known = creation.tensor(slope.astype(g.dtype), device=concentration.device)
-            return g * (known if isinstance(g, Tensor) else known.data)
+        def backward(self, g: Any, alpha: Any) -> Any:
+            return g * Slope.apply(alpha)
 
-    a_host = a
+    class Slope(Function):
+        r"""d ln z / dα, known as a number only."""
+
+        def forward(self, alpha: Any) -> Any:
+            boost = np.where(small, log_u / (a * a), 0.0)
+            return on_device(gamma_slope(boosted, z) / z - boost, alpha)
+
+        def backward(self, g: Any) -> Any:
+            raise RuntimeError(
+                "rsample: the gradient of a gamma sample (Gamma, Beta, Dirichlet) by its "
+                "concentration cannot be differentiated again"
+            )
+
     return LogGammaSample.apply(ops.broadcast_to(concentration, shape))
 
 

@@ -203,17 +203,24 @@ class TransformedDistribution(Distribution):
         y, sign = self._monotone(value, "cdf")
         for transform in reversed(self.transforms):
             y = transform.inv(y)
-        return sign * (self.base_dist.cdf(y) - 0.5) + 0.5
+        return _turned(self.base_dist.cdf(y), sign)
 
     def icdf(self, value: Any) -> Tensor:
         p, sign = self._monotone(value, "icdf")
-        x = self.base_dist.icdf(sign * (p - 0.5) + 0.5)
+        x = self.base_dist.icdf(_turned(p, sign))
         for transform in self.transforms:
             x = transform(x)
         return x
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_dist!r}, {self.transforms!r})"
+
+
+def _turned(p: Tensor, sign: Any) -> Tensor:
+    r"""p for a rising map, 1 - p for a falling one."""
+    if isinstance(sign, int):  # p itself keeps the digits of a far tail
+        return p if sign > 0 else 1 - p
+    return sign * (p - 0.5) + 0.5
 
 
 class MixtureSameFamily(Distribution):
