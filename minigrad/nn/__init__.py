@@ -121,7 +121,7 @@ from .resample import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
-from .sampling import GaussianSample
+from .sampling import BernoulliSample, CategoricalSample, GaussianSample
 from .summary import Summary, summary
 
 __all__ = [
@@ -141,7 +141,9 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BernoulliSample",
     "CapsuleMarginLoss",
+    "CategoricalSample",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",

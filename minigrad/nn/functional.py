@@ -6,7 +6,12 @@ free). Does not belong here: anything with a gradient rule of its own (``ops/``)
 
 from __future__ import annotations
 
-from .. import ops
+from typing import Any
+
+import numpy as np
+
+from .. import creation, ops
+from ..backend import Generator, default_generator
 from ..ops import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -123,6 +128,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -170,12 +176,67 @@ __all__ = [
     "softplus",
     "softshrink",
     "softsign",
+    "straight_through",
     "tanh",
     "tanhshrink",
     "threshold",
     "triplet_margin_loss",
     "unfold",
 ]
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    generator: Generator | None = None,
+) -> Tensor:
+    r"""A differentiable draw of a class: softmax((logits + Gumbel noise) / tau) along ``dim``.
+
+    Args:
+        tau: the temperature, above 0; a low one gives almost one-hot draws and large gradients.
+        hard: one-hot to the bit, with the gradient of the soft draw (straight-through).
+        eps: without effect, as in PyTorch.
+
+    Reference: Jang, Gu and Poole, Categorical reparameterization with Gumbel-softmax, 2017.
+
+    >>> import minigrad as mg
+    >>> draw = gumbel_softmax(mg.zeros(2, 3), hard=True)
+    >>> draw.sum(-1)
+    tensor([1., 1.])
+    """
+    if not tau > 0:
+        raise ValueError(f"gumbel_softmax: expected tau above 0, got {tau}")
+    noise: Any = (default_generator() if generator is None else generator).numpy
+    noise = np.asarray(noise.standard_exponential(logits.shape))
+    noise = -np.log(np.maximum(noise, np.finfo(np.float64).tiny))
+    gumbel = creation.tensor(noise.astype(logits.dtype, copy=False), device=logits.device)
+    soft = ops.softmax((logits + gumbel) / tau, dim)
+    if not hard:
+        return soft
+    chosen = ops.one_hot(ops.argmax(soft, dim), soft.shape[dim])  # classes along the last axis
+    return straight_through(ops.movedim(chosen, -1, dim), soft)
+
+
+def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
+    r"""The values of ``hard`` with the gradient of ``soft``, of which it is a rounded version.
+
+    >>> import minigrad as mg
+    >>> p = mg.tensor([0.2, 0.9], requires_grad=True)
+    >>> y = straight_through(p > 0.5, p)
+    >>> y.sum().backward()
+    >>> y.detach(), p.grad
+    (tensor([0., 1.]), tensor([1., 1.]))
+    """
+    if hard.shape != soft.shape:
+        raise ValueError(
+            f"straight_through: expected two tensors of one shape, got {hard.shape} and "
+            f"{soft.shape}"
+        )
+    # The difference is 0 exactly, so that the sum is `hard` to the bit.
+    return ops.cast(hard.detach(), soft.dtype) + (soft - soft.detach())
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
