@@ -182,16 +182,26 @@ class Standardise(Function):
         need_x, need_w, need_b = self.needs_input_grad
         normal = x.reshape(self.rows) - self.mean
         normal *= self.inv_std
+        # Products with ones are sums at the speed of BLAS; einsum is a product and a sum in one.
+        before, affine, after = self.blocks
         g = g.reshape(self.blocks)
         gx = gw = gb = None
         if need_w and weight is not None:
-            gw = (g * normal.reshape(self.blocks)).sum(axis=(0, 2)).reshape(self.affine_shape)
+            if after == 1:
+                gw = xp.einsum("pa,pa->a", g[:, :, 0], normal.reshape(before, affine))
+            else:
+                gw = xp.einsum("pac,pac->pa", g, normal.reshape(self.blocks)).sum(axis=0)
+            gw = gw.reshape(self.affine_shape)
         if need_b and self.affine_shape:
-            gb = g.sum(axis=(0, 2)).reshape(self.affine_shape)
+            if after == 1:
+                gb = _ones(g) @ g[:, :, 0]
+            else:
+                gb = (g @ xp.ones(after, g.dtype)).sum(axis=0)
+            gb = gb.reshape(self.affine_shape)
         if need_x:
             z = (g if weight is None else g * weight.reshape(1, -1, 1)).reshape(self.rows)
             through_var = xp.einsum("mn,mn->m", z, normal)[:, None] / self.n
-            through_mean = z.sum(axis=1, keepdims=True) / self.n
+            through_mean = (z @ xp.ones((z.shape[1], 1), z.dtype)) / self.n
             normal *= -through_var
             normal += z
             normal -= through_mean
