@@ -218,3 +218,43 @@ def test_averaged_models(rule, use_buffers):
         if value.is_floating_point():  # it averages the counter too, and 4 becomes 3
             np.testing.assert_allclose(mine[name].numpy(), value.numpy(), rtol=1e-12, atol=1e-15)
     assert mine["n_averaged"].item() == 7 and mine["module.1.num_batches_tracked"].item() == 4
+
+
+@settings(max_examples=300)
+@given(
+    seed=st.integers(0, 100_000),
+    first=st.sampled_from([1e-3, 0.02, 0.3, 1.0, 4.0, 30.0]),
+    waves=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    most=st.sampled_from([1, 2, 4, 8, 25]),
+)
+def test_line_search(seed, first, waves, most):
+    """Along wavy bowls, from steps far too short to far too long: the same place, found with the
+    same evaluations."""
+    from torch.optim.lbfgs import _strong_wolfe as theirs
+
+    from minigrad.optim.lbfgs import _strong_wolfe as ours
+
+    rng = np.random.default_rng(seed)
+    a, b, c, w = rng.uniform(0.1, 2), rng.uniform(0.2, 6), rng.normal(), rng.uniform(1, 6)
+
+    def at(t):
+        value = 0.5 * a * (t - b) ** 2 + waves * np.sin(w * t + c)
+        return float(value), np.array([a * (t - b) + waves * w * np.cos(w * t + c)])
+
+    loss, gradient = at(0.0)
+    direction = -np.sign(gradient)
+    slope = float(gradient @ direction)
+    value, g, t, count = ours(
+        lambda t: at(t * direction[0]), first, direction, loss, gradient, slope, most
+    )
+
+    def objective(x, t, d):
+        value, vector = at(float(t) * float(d[0]))
+        return value, torch.tensor(vector)
+
+    f2, g2, t2, count2 = theirs(
+        objective, None, first, torch.tensor(direction), loss, torch.tensor(gradient),
+        torch.tensor(slope, dtype=torch.float64), max_ls=most,
+    )  # fmt: skip
+    assert count == count2
+    np.testing.assert_allclose([value, t, g[0]], [f2, float(t2), g2.item()], rtol=1e-9, atol=1e-12)
