@@ -1,8 +1,8 @@
 r"""A normalising flow: six affine coupling layers on vectors of eight numbers (Dinh et al., 2017).
 
 Each layer keeps one half and, by a small network of it, shifts and scales the other; the halves
-take turns. The loss is the negative log-likelihood of data that went through a random linear map and
-a tanh."""
+take turns. The loss is the negative log-likelihood of data that went through a random linear map
+and a tanh."""
 
 from __future__ import annotations
 
