@@ -20,6 +20,7 @@ from typing import Any
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.data import DataLoader, TensorDataset
+from minigrad.interchange import files as checkpoint_module
 from minigrad.train import (
     Accuracy,
     CSVLogger,
@@ -31,7 +32,6 @@ from minigrad.train import (
     cycle,
     fit,
 )
-from minigrad.interchange import files as checkpoint_module
 
 EPOCHS, CHECKPOINT_STEPS = 3, 4  # 3 epochs of 7 batches
 

@@ -14,8 +14,8 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.train import CheckpointError, Result, Run, RunConfig, RunError, load_safetensors, main
 from minigrad.interchange import files as checkpoint_module
+from minigrad.train import CheckpointError, Result, Run, RunConfig, RunError, load_safetensors, main
 
 
 @dataclass
