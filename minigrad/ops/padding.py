@@ -92,7 +92,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float = 0
         if not a and not b:
             continue
         n = shape[axis]
-        widest = {"reflect": n - 1, "circular": n}.get(mode, max(a, b))
+        rest = n + min(a, 0) + min(b, 0)  # what comes round has not been cut off
+        widest = {"reflect": n - 1, "circular": rest}.get(mode, max(a, b))
         if not n or a > widest or b > widest or -a >= n or -b >= n or not n + a + b:
             raise ValueError(f"pad: {mode} widths {(a, b)} do not fit an axis of length {n}")
         taps, adjoint = _tables(n, a, b, mode)

@@ -124,3 +124,11 @@ def test_a_step_on_a_device_never_waits(layer):
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_an_empty_batch_stays_empty():
+    for layer in (nn.LayerNorm(4), nn.GroupNorm(1, 3), nn.InstanceNorm1d(3), nn.RMSNorm(4)):
+        x = mg.zeros(0, 3, 4).requires_grad_()
+        y = layer(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == (0, 3, 4)

@@ -91,6 +91,7 @@ IMAGE = (1, 2, 3, 4)
     [
         (lambda: nn.ReflectionPad2d(3)(mg.zeros(*IMAGE)), "pad: reflect widths"),
         (lambda: nn.CircularPad1d(5)(mg.zeros(1, 2, 4)), "pad: circular widths"),
+        (lambda: nn.CircularPad1d((-1, 4))(mg.zeros(1, 2, 4)), "pad: circular widths"),
         (lambda: nn.ReplicationPad1d(1)(mg.zeros(1, 2, 0)), "pad: replicate widths"),
         (lambda: nn.ReflectionPad1d(1)(mg.zeros(*IMAGE)), "ReflectionPad1d: expected a 2-d or 3"),
         (lambda: nn.ZeroPad2d((1, 2)), "ZeroPad2d: expected an integer or 4"),

@@ -86,7 +86,7 @@ def _group_reference(x, weight, bias, num_groups, eps):
 
 
 def _instance(d: Draw) -> Case:
-    shape = d.of((2, 3, 4), (1, 2, 2, 3), (2, 1, 3), (0, 2, 3))
+    shape = d.of((2, 3, 4), (1, 2, 2, 3), (2, 1, 3))  # PyTorch fails on an empty batch
     return Case((_spread(d, shape), *_affine(d, shape[1:2])), {"eps": d.of(*EPS)})
 
 

@@ -41,6 +41,9 @@ def _pad_edges(d: Draw) -> Case:
     for n in shape[: -axes - 1 : -1]:
         widest = n - 1 if mode == "reflect" else n
         a, b = (d.int(-1 if n > 2 else 0, min(widest, 3)) for _ in range(2))
+        if mode == "circular":
+            left = n + min(a, 0) + min(b, 0)
+            a, b = min(a, left), min(b, left)
         widths += [a, b]
     return Case((d.floats(shape),), {"pad": tuple(widths), "mode": mode})
 
