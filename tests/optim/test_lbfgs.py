@@ -107,6 +107,38 @@ def test_wolfe_conditions(seed, first):
     assert count <= 61 and (value, g) == along(t)
 
 
+def scripted(answers: list[tuple[float, float]], most: int) -> tuple[list[float], float]:
+    """Where a line search looks that starts at loss 0 and slope -1 and is given these losses and
+    slopes, and what it settles on."""
+    places: list[float] = []
+
+    def at(t: float):
+        loss, slope = answers[len(places)]
+        places.append(t)
+        return loss, np.array([slope])
+
+    direction = np.ones(1)
+    _, _, t, _ = _strong_wolfe(at, 1.0, direction, 0.0, np.array([-1.0]), -1.0, most)
+    return places, t
+
+
+def test_a_small_decrease_is_enough():
+    # 1e-4 of what the slope at the start promises, and 0.9 of that slope.
+    assert scripted([(-2e-4, -0.5)], 10) == ([1.0], 1.0)
+    places, _ = scripted([(-5e-5, -0.5), (-1.0, 0.0)], 10)
+    assert len(places) == 2 and places[1] < 1.0
+    places, _ = scripted([(-1.0, -0.91), (-5.0, 0.0)], 10)
+    assert len(places) == 2 and 1.01 <= places[1] <= 10.0
+
+
+def test_a_rise_ends_the_search_outwards_from_the_third_place_on():
+    steep = -0.95
+    places, _ = scripted([(-3.0, steep), (-2.0, steep), (-4.0, steep), (-3.5, steep), (-9, 0.0)], 9)
+    first, second, third, fourth, fifth = places
+    assert first < second < third < fourth  # the second was higher, and it went on all the same
+    assert third < fifth < fourth
+
+
 def test_counts_and_limits():
     params, closure_of, _ = problem(1)
     optimizer = optim.LBFGS(params, lr=0.1, max_iter=4, history_size=2)
