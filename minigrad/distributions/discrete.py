@@ -84,6 +84,11 @@ class Bernoulli(BinaryParameters):
         super().__init__(self._parameter.shape, (), validate_args)
 
     @property
+    def param_shape(self) -> tuple[int, ...]:
+        r"""The shape of ``probs``."""
+        return self.probs.shape
+
+    @property
     def support(self) -> Constraint:
         return constraints.boolean
 
@@ -175,6 +180,11 @@ class Categorical(Distribution):
         return probs_to_logits(self.probs)
 
     @property
+    def param_shape(self) -> tuple[int, ...]:
+        r"""The shape of ``probs``: that of the batch, and the number of classes."""
+        return (*self._batch_shape, self._num_events)
+
+    @property
     def support(self) -> Constraint:
         return constraints.integer_interval(0, self._num_events - 1)
 
@@ -254,6 +264,11 @@ class OneHotCategorical(Distribution):
         return self._categorical.logits
 
     @property
+    def param_shape(self) -> tuple[int, ...]:
+        r"""The shape of ``probs``: that of the batch, and the number of classes."""
+        return self._batch_shape + self._event_shape
+
+    @property
     def support(self) -> Constraint:
         return constraints.one_hot
 
@@ -318,6 +333,7 @@ class Binomial(BinaryParameters):
     0.5
     """
 
+    has_enumerate_support = True
     arg_constraints = {
         "total_count": constraints.nonnegative_integer,
         "probs": constraints.unit_interval,
@@ -343,6 +359,10 @@ class Binomial(BinaryParameters):
         return self.total_count * self.probs
 
     @property
+    def mode(self) -> Tensor:
+        return ops.minimum(ops.floor((self.total_count + 1) * self.probs), self.total_count)
+
+    @property
     def variance(self) -> Tensor:
         return self.total_count * self.probs * (1 - self.probs)
 
@@ -355,6 +375,19 @@ class Binomial(BinaryParameters):
         k, n = self._value(value), self.total_count
         choose = ops.lgamma(n + 1) - ops.lgamma(k + 1) - ops.lgamma(n - k + 1)
         return choose + k * self.logits - n * softplus(self.logits)
+
+    def entropy(self) -> Tensor:
+        r"""By a sum over all values; ``total_count`` must be the same everywhere."""
+        log_p = self.log_prob(self.enumerate_support(expand=False))
+        return -ops.sum(ops.exp(log_p) * log_p, 0)
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        counts = to_numpy(self.total_count.data)
+        if counts.size == 0 or (counts != counts.flat[0]).any():
+            raise NotImplementedError(
+                "Binomial.enumerate_support: only for a total_count that is the same everywhere"
+            )
+        return _enumerate(int(counts.flat[0]) + 1, self, self.probs.dtype, expand)
 
 
 class Poisson(Distribution):

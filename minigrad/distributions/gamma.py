@@ -176,6 +176,11 @@ class Beta(Distribution):
         return self.concentration1 / (self.concentration1 + self.concentration0)
 
     @property
+    def mode(self) -> Tensor:
+        pair = ops.stack([self.concentration1, self.concentration0], -1)
+        return _dirichlet_mode(pair)[..., 0]
+
+    @property
     def variance(self) -> Tensor:
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total**2 * (total + 1))
@@ -203,6 +208,16 @@ class Beta(Distribution):
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:
     return ops.lgamma(a) + ops.lgamma(b) - ops.lgamma(a + b)
+
+
+def _dirichlet_mode(a: Tensor) -> Tensor:
+    r"""(a - 1) over its sum; if all a are below 1 the density is infinite at every corner, and
+    the first is taken, as in PyTorch."""
+    over = ops.clamp(a - 1, min=0.0)
+    corner = ops.cast(ops.one_hot(ops.argmax(over, -1), a.shape[-1]), a.dtype)
+    at_corner = ops.all(a < 1, -1, keepdim=True)
+    total = ops.sum(over, -1, keepdim=True)
+    return ops.where(at_corner, corner, over / ops.where(at_corner, 1.0, total))
 
 
 def _inside(x: Tensor) -> Tensor:
@@ -238,6 +253,10 @@ class Dirichlet(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.concentration / ops.sum(self.concentration, -1, keepdim=True)
+
+    @property
+    def mode(self) -> Tensor:
+        return _dirichlet_mode(self.concentration)
 
     @property
     def variance(self) -> Tensor:

@@ -79,25 +79,47 @@ def _laplace_laplace(p: Laplace, q: Laplace) -> Tensor:
     return -ops.log(ratio) + distance / q.scale + ratio * ops.exp(-distance / p.scale) - 1
 
 
+@register_kl(Beta, Normal)
+@register_kl(Exponential, Normal)
+@register_kl(Gamma, Normal)
+@register_kl(Gumbel, Normal)
 @register_kl(Laplace, Normal)
-def _laplace_normal(p: Laplace, q: Normal) -> Tensor:
-    ratio = (p.scale / q.scale) ** 2
-    shift = 0.5 * ((p.loc - q.loc) / q.scale) ** 2
-    return ratio + shift - 0.5 * ops.log(ratio) + (0.5 * math.log(math.pi / 2) - 1)
+@register_kl(Uniform, Normal)
+def _any_normal(p: Distribution, q: Normal) -> Tensor:
+    r"""-E_p[ln q] takes no more of p than its mean and variance."""
+    square = (p.variance + (p.mean - q.loc) ** 2) / q.scale**2
+    return 0.5 * square + ops.log(q.scale) + 0.5 * math.log(2 * math.pi) - p.entropy()
+
+
+@register_kl(Normal, Laplace)
+def _normal_laplace(p: Normal, q: Laplace) -> Tensor:
+    shift = (p.loc - q.loc) / (p.scale * math.sqrt(2))
+    # E|x - m| of a Gaussian x
+    distance = (
+        p.scale
+        * math.sqrt(2)
+        * (ops.exp(-(shift**2)) * (1 / math.sqrt(math.pi)) + shift * ops.erf(shift))
+    )
+    return ops.log(2 * q.scale) + distance / q.scale - p.entropy()
+
+
+@register_kl(Normal, Gumbel)
+def _normal_gumbel(p: Normal, q: Gumbel) -> Tensor:
+    shift = (p.loc - q.loc) / q.scale
+    spread = 0.5 * (p.scale / q.scale) ** 2
+    return ops.log(q.scale) + shift + ops.exp(spread - shift) - p.entropy()
+
+
+@register_kl(Beta, Uniform)
+def _beta_uniform(p: Beta, q: Uniform) -> Tensor:
+    inside = ops.logical_and(q.low <= 0, q.high >= 1)
+    return ops.where(inside, ops.log(q.high - q.low) - p.entropy(), math.inf)
 
 
 @register_kl(Uniform, Uniform)
 def _uniform_uniform(p: Uniform, q: Uniform) -> Tensor:
     inside = ops.logical_and(q.low <= p.low, p.high <= q.high)
     return ops.where(inside, ops.log((q.high - q.low) / (p.high - p.low)), math.inf)
-
-
-@register_kl(Uniform, Normal)
-def _uniform_normal(p: Uniform, q: Normal) -> Tensor:
-    width = p.high - p.low
-    shift = ((p.high + p.low - 2 * q.loc) / 2) ** 2
-    log_ratio = ops.log(q.scale / width) + 0.5 * math.log(2 * math.pi)
-    return log_ratio + (width**2 / 12 + shift) / (2 * q.scale**2)
 
 
 @register_kl(Exponential, Exponential)
@@ -221,6 +243,11 @@ def _one_hot_one_hot(p: OneHotCategorical, q: OneHotCategorical) -> Tensor:
 @register_kl(Poisson, Poisson)
 def _poisson_poisson(p: Poisson, q: Poisson) -> Tensor:
     return p.rate * (ops.log(p.rate) - ops.log(q.rate)) - (p.rate - q.rate)
+
+
+@register_kl(Bernoulli, Poisson)
+def _bernoulli_poisson(p: Bernoulli, q: Poisson) -> Tensor:
+    return q.rate - p.probs * ops.log(q.rate) - p.entropy()
 
 
 # ----------------------------------------------------------------------------- made from others
