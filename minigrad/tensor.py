@@ -380,6 +380,10 @@ class Tensor(Operators, Protocols):
     def flip(self, *dims: Any) -> Tensor:
         return ops.flip(self, _spread(dims))
 
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        r"""This tensor where ``condition`` holds, else ``other``."""
+        return ops.where(condition, self, other)
+
     def t(self) -> Tensor:
         r"""The transpose of a matrix (a vector or scalar stays as it is)."""
         if self.ndim > 2:
@@ -408,7 +412,7 @@ _METHODS = """
     reciprocal sin cos tan asin acos atan atan2 sinh cosh tanh sigmoid erf erfc erfinv lgamma
     digamma logaddexp logit nan_to_num xlogy lerp addcmul addcdiv
     clamp clamp_min clamp_max clip maximum minimum floor ceil round trunc remainder fmod
-    floor_divide where
+    floor_divide
     eq ne lt le gt ge isfinite isnan isinf logical_and logical_or logical_xor logical_not
     relu prelu softmax log_softmax logsumexp logsigmoid
     sum mean var std max min amax amin argmax argmin median prod norm any all count_nonzero
