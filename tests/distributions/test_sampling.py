@@ -76,6 +76,22 @@ def test_discrete_laws() -> None:
     assert stats.chisquare(counts[p > 0], N * p[p > 0]).pvalue > FALSE_ALARM
 
 
+@pytest.mark.parametrize("u", [0.0, 1 - 2.0**-53])
+def test_an_impossible_class_is_never_drawn(u: float) -> None:
+    r"""Not by the smallest and largest uniform numbers either."""
+
+    class Extreme:
+        numpy = property(lambda self: self)
+
+        def random(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.full(shape, u)
+
+    for dtype in (np.float32, np.float64):
+        p = mg.tensor(np.array([0.0, 0.1, 0.2, 0.7, 0.0], dtype))
+        drawn = D.Categorical(p).sample((3,), generator=Extreme()).data
+        assert drawn.tolist() == [1 if u == 0 else 3] * 3
+
+
 def test_each_row_of_a_batch_has_its_own_law() -> None:
     p = np.array([[0.2, 0.8, 0.0], [0.0, 0.5, 0.5]])
     x = D.Categorical(t(p)).sample((N,)).data
