@@ -2,7 +2,7 @@ r"""The primitive ops. Every function here takes tensors *or* raw arrays, and re
 
 A file a family: elementwise, transcendental, special, activation, comparison, reduction,
 cumulative, shape, padding, indexing, linalg, decompositions, conv, pool, window, resample,
-normalization, loss, margin, random.
+normalization, loss, margin, random, attention.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from . import (
     activation,
+    attention,
     comparison,
     conv,
     cumulative,
@@ -32,6 +33,7 @@ from . import (
     window,
 )
 from .activation import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .comparison import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .cumulative import *  # noqa: F403
@@ -54,6 +56,7 @@ from .window import *  # noqa: F403
 
 __all__ = [
     *activation.__all__,
+    *attention.__all__,
     *comparison.__all__,
     *conv.__all__,
     *cumulative.__all__,

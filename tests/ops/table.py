@@ -6,6 +6,7 @@ A new op needs a row in the ``table_*.py`` of its family; ``test_completeness.py
 from __future__ import annotations
 
 from tests.ops import (
+    table_attention,
     table_conv,
     table_cumulative,
     table_decompositions,
@@ -31,6 +32,7 @@ ROWS = [
     *table_linalg.ROWS,
     *table_decompositions.ROWS,
     *table_conv.ROWS,
+    *table_attention.ROWS,
     *table_norm.ROWS,
     *table_resample.ROWS,
     *table_loss.ROWS,

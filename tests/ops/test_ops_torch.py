@@ -40,6 +40,12 @@ def _instance_norm_running(x, w, b, eps, mean, var, momentum):
     return mean, var
 
 
+def _attention(*x, **options):
+    # The kernel with second derivatives.
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        return F.scaled_dot_product_attention(*x, **options)
+
+
 # Where the call is not simply torch.<name> or torch.nn.functional.<name>.
 SPECIAL = {
     "pow-number": lambda x, exponent: torch.pow(x, exponent),
@@ -157,6 +163,9 @@ SPECIAL = {
         for kind in ("max", "avg", "adaptive_max", "adaptive_avg")
         for n in (1, 2)
     },
+    **{f"scaled_dot_product_attention-{kind}": _attention for kind in ("bool", "float")},
+    "scaled_dot_product_attention": _attention,
+    "scaled_dot_product_attention-gqa": lambda *x: _attention(*x, enable_gqa=True),
     "roll": lambda x, shifts, dims: torch.roll(x, shifts, dims),
 }
 # Ours alone, random, moved to another device, or too coarse there (polygamma, to 1e-9).
