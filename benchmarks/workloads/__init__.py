@@ -30,7 +30,7 @@ import numpy as np
 
 __all__ = ["BATCHES", "NAMES", "Arrays", "Step", "images", "initial", "layer", "load", "state"]
 
-NAMES = ("mlp", "cnn", "vae", "vae_conv", "dcgan", "resnet20", "capsnet", "realnvp", "dqn")
+NAMES = ("mlp", "cnn", "vae", "vae_conv", "dcgan", "resnet20", "capsnet", "realnvp", "lstm", "dqn")
 BATCHES = 8  # prepared before timing; a step takes them in turn
 
 Arrays = dict[str, np.ndarray]

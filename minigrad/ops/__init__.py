@@ -2,7 +2,7 @@ r"""The primitive ops. Every function here takes tensors *or* raw arrays, and re
 
 A file a family: elementwise, transcendental, special, activation, comparison, reduction,
 cumulative, shape, padding, indexing, linalg, decompositions, conv, pool, window, resample,
-normalization, loss, margin, random, attention.
+normalization, loss, margin, attention, recurrent, random.
 A new op goes into its family's file: a :class:`~minigrad.autograd.Function` with its rule, and a
 function that checks its arguments. ``tests/ops`` then demands a row for it in the table.
 """
@@ -25,6 +25,7 @@ from . import (
     padding,
     pool,
     random,
+    recurrent,
     reduction,
     resample,
     shape,
@@ -47,6 +48,7 @@ from .normalization import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
+from .recurrent import *  # noqa: F403
 from .reduction import *  # noqa: F403
 from .resample import *  # noqa: F403
 from .shape import *  # noqa: F403
@@ -70,6 +72,7 @@ __all__ = [
     *padding.__all__,
     *pool.__all__,
     *random.__all__,
+    *recurrent.__all__,
     *reduction.__all__,
     *resample.__all__,
     *shape.__all__,
