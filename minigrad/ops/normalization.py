@@ -95,28 +95,29 @@ class BatchNorm(Function):
         return gx, gw, gb
 
     def backward_array(self, g, x, weight):
-        xp = get_array_module(x)
         g_rows, rows = _rows(g), _rows(x)
-        if kernel.pays(rows):
-            need_x = self.needs_input_grad[0]
-            gx, gw, gb = kernel.batch_norm_backward(
-                g_rows, rows, self.mean, self.inv_std, weight, need_x
-            )
-            gx = None if gx is None else _unrows(gx, x.shape)
-            return gx, gw if weight is not None else None, gb
-        n = rows.shape[0]
-        normal = rows - self.mean
-        normal *= self.inv_std
-        gb = _ones(g_rows) @ g_rows
-        gw = xp.einsum("nc,nc->c", g_rows, normal)
-        gx = None
-        if self.needs_input_grad[0]:
-            normal *= gw / -n
-            normal += g_rows
-            normal -= gb / n
-            normal *= self.inv_std if weight is None else self.inv_std * weight
-            gx = _unrows(normal, x.shape)
+        small = not kernel.pays(rows)
+        by_rows = self.rows_backward if small else kernel.batch_norm_backward
+        need_x = self.needs_input_grad[0]
+        gx, gw, gb = by_rows(g_rows, rows, self.mean, self.inv_std, weight, need_x)
+        gx = _unrows(gx, x.shape) if need_x else None
         return gx, gw if weight is not None else None, gb
+
+    @staticmethod
+    def rows_backward(g, x, mean, inv_std, weight, need_x):
+        r"""The gradients (gx, gw, gb) on rows of channels; the kernel's twin."""
+        xp = get_array_module(x)
+        n = x.shape[0]
+        normal = x - mean
+        normal *= inv_std
+        gb = _ones(g) @ g
+        gw = xp.einsum("nc,nc->c", g, normal)
+        if need_x:
+            normal *= gw / -n
+            normal += g
+            normal -= gb / n
+            normal *= inv_std if weight is None else inv_std * weight
+        return normal, gw, gb
 
 
 class Standardise(Function):
