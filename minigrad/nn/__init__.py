@@ -37,6 +37,7 @@ from .activations import (
     Tanhshrink,
     Threshold,
 )
+from .attention import MultiheadAttention
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import (
@@ -46,6 +47,7 @@ from .dropout import (
     Dropout2d,
     FeatureAlphaDropout,
 )
+from .embedding import Embedding
 from .linear import Flatten, Identity, Linear, Unflatten
 from .losses import (
     BCELoss,
@@ -163,6 +165,7 @@ __all__ = [
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
     "FocalLoss",
@@ -201,6 +204,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",

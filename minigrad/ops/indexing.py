@@ -344,15 +344,18 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     r"""Rows of ``weight`` (n, d) at the integers ``input`` (...): the result has shape (..., d).
-    The row ``padding_idx`` receives no gradient."""
+    The row ``padding_idx``, from the end if negative, receives no gradient."""
     index = _index_array(input, weight, "embedding")
     if len(shape_of(weight)) != 2:
         raise ValueError(f"embedding: expected a weight of shape (n, d), got {shape_of(weight)}")
     _check_range(index, shape_of(weight)[0], "embedding", allow_negative=False)
+    n = shape_of(weight)[0]
+    if padding_idx is not None and not -n <= padding_idx < n:
+        raise ValueError(f"embedding: expected padding_idx within {n} rows, got {padding_idx}")
     rows = GetItem.apply(weight, index=index)
     if padding_idx is None or not is_tensor(rows):
         return rows
-    padding = (index == padding_idx % shape_of(weight)[0])[..., None]
+    padding = (index == padding_idx % n)[..., None]
     return where(padding, rows.detach(), rows)
 
 

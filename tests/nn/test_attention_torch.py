@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import minigrad as mg  # noqa: E402
+from minigrad import nn  # noqa: E402
 from minigrad.nn import functional as F  # noqa: E402
 
 TF = torch.nn.functional
@@ -151,3 +152,136 @@ def test_odd_sizes(shapes, size):
     y = F.scaled_dot_product_attention(*[mg.Tensor(a) for a in x])
     z = TF.scaled_dot_product_attention(*[torch.tensor(a) for a in x])
     close(y, z, 1e-8)
+
+
+def twins(*args, **options):
+    r"""Our layer and PyTorch's with the same weights in float64, loaded in both directions."""
+    ours = nn.MultiheadAttention(*args, **options, dtype=mg.float64)
+    theirs = torch.nn.MultiheadAttention(*args, **options, dtype=torch.float64)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    for p in ours.parameters():
+        p.data[...] += 0.1 * np.random.default_rng(p.data.size).normal(size=p.shape)  # biases are 0
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    return ours, theirs
+
+
+def drawn_mask(rng, shape, kind):
+    r"""A mask that leaves the first key to every query."""
+    mask = rng.random(shape) < 0.5
+    mask[..., 0] = False
+    if kind == "bool":
+        return mask
+    return np.where(mask, -np.inf if kind == "infinite" else 0.3, rng.normal(size=shape))
+
+
+def with_parameters(layer, call):
+    r"""``call`` as a function of the inputs and of the layer's parameters."""
+    parameters = list(layer.parameters())
+
+    def function(*x):
+        inputs, values = x[: len(x) - len(parameters)], x[len(x) - len(parameters) :]
+        return call(inputs, dict(zip([n for n, _ in layer.named_parameters()], values)))
+
+    return function
+
+
+def as_ours(layer, state):
+    r"""The layer with the tensors of ``state`` as its parameters."""
+    for name, value in state.items():
+        owner, _, last = name.rpartition(".")
+        module = getattr(layer, owner) if owner else layer
+        vars(module)[last] = value
+    return layer
+
+
+@pytest.mark.parametrize("seed", range(48))
+@pytest.mark.filterwarnings("ignore:Support for mismatched")
+def test_multihead_attention(seed):
+    r"""Results and weights, first and second derivatives by inputs, masks and parameters."""
+    rng = np.random.default_rng(seed)
+    heads = int(rng.integers(1, 4))
+    width = heads * int(rng.integers(1, 4))
+    options = {"bias": bool(rng.integers(2)), "batch_first": bool(rng.integers(2))}
+    alone = seed % 4 == 0  # query, key and value are one tensor
+    if not alone and rng.integers(2):
+        options |= {"kdim": int(rng.integers(1, 5)), "vdim": int(rng.integers(1, 5))}
+    ours, theirs = twins(width, heads, **options)
+    n, rows, columns = (int(k) for k in rng.integers(1, 5, 3))
+    columns = rows if alone else columns
+    batched = bool(seed % 3)
+
+    def shape(length, size):
+        if not batched:
+            return (length, size)
+        return (n, length, size) if options["batch_first"] else (length, n, size)
+
+    arrays = [laid_out(rng, *shape(rows, width))]
+    if not alone:
+        arrays += [
+            laid_out(rng, *shape(columns, ours.kdim)),
+            laid_out(rng, *shape(columns, ours.vdim)),
+        ]
+    call = {"need_weights": bool(rng.integers(2)), "average_attn_weights": bool(rng.integers(2))}
+    masks = {}
+    kind = ["bool", "float", "infinite"][rng.integers(3)]
+    if rng.integers(2):
+        batch = n * heads if batched else heads
+        masks["attn_mask"] = drawn_mask(rng, [(rows, columns), (batch, rows, columns)][seed % 2],
+                                        kind)  # fmt: skip
+    if rng.integers(2):
+        masks["key_padding_mask"] = drawn_mask(rng, (n, columns) if batched else (columns,), kind)
+    inputs = len(arrays)
+    floats = [name for name in masks if kind == "float"]
+    arrays += [masks[name] for name in floats]
+
+    def run(layer, x, tensor, functional):
+        given = {k: tensor(v) for k, v in masks.items()} | dict(zip(floats, x[inputs:]))
+        parts = x[:1] * 3 if alone else x[:inputs]
+        y, weights = functional(layer, parts, given | call)
+        assert (weights is None) == (not call["need_weights"])
+        if weights is None:
+            return y
+        return [y, weights]
+
+    def flat(result, cat):
+        return cat([t.reshape(-1) for t in result]) if isinstance(result, list) else result
+
+    def mine(x, state):
+        as_ours(ours, state)
+        return flat(run(ours, x, mg.Tensor, lambda f, a, k: f(*a, **k)), mg.cat)
+
+    def other(x, state):
+        def functional(layer, a, k):
+            return torch.func.functional_call(layer, state, tuple(a), k)
+
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            return flat(run(theirs, x, to_torch, functional), torch.cat)
+
+    arrays += [p.data.copy() for p in ours.parameters()]
+    compare(rng, with_parameters(ours, mine), with_parameters(theirs, other), arrays)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_the_causal_hint(need_weights):
+    ours, theirs = twins(4, 2)
+    x = np.random.default_rng(0).normal(size=(3, 2, 4))
+    mask = np.triu(np.ones((3, 3), bool), 1)
+    options = {"need_weights": need_weights, "is_causal": True}
+    y, w = ours(*[mg.Tensor(x)] * 3, attn_mask=mg.Tensor(mask), **options)
+    z, v = theirs(*[torch.tensor(x)] * 3, attn_mask=torch.tensor(mask), **options)
+    close(y, z, 1e-8)
+    close(w, v, 1e-8)
+
+
+def test_a_padded_sequence_without_keys():
+    r"""PyTorch gives 0 where it returns no weights, and NaN where it does; here it is 0 in both."""
+    ours, theirs = twins(4, 2, batch_first=True)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4))
+    padding = np.array([[True] * 3, [False, False, True]])
+    z, _ = theirs(*[torch.tensor(x)] * 3, torch.tensor(padding), need_weights=False)
+    for need_weights in (True, False):
+        y, w = ours(*[mg.Tensor(x)] * 3, mg.Tensor(padding), need_weights)
+        close(y, z, 1e-8)
+    y, w = ours(*[mg.Tensor(x)] * 3, mg.Tensor(padding))
+    np.testing.assert_allclose(w.detach().numpy().sum(-1), [[0.0] * 3, [1.0] * 3], atol=1e-12)
