@@ -1,7 +1,8 @@
 r"""The layers of normalising flows: transforms of vectors, along the last axis.
 
 Belongs here: affine coupling, planar, radial, permutation. A layer takes its parameters as tensors
-and its networks as callables; whoever builds the flow keeps and trains them.
+and its networks as callables; whoever builds the flow keeps and trains them. Parameters may have
+axes of a batch before their own: a network that reads x gives the flow of each x.
 """
 
 from __future__ import annotations
@@ -114,6 +115,11 @@ class AffineCoupling(_VectorTransform):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         return ops.sum(self._parameters(x)[3], -1)
 
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        kept, rest, shift, log_scale = self._parameters(x)
+        y = ops.cat([kept, rest * ops.exp(log_scale) + shift], -1)
+        return y, ops.sum(log_scale, -1)
+
 
 class PlanarTransform(_VectorTransform):
     r"""Squeezes or stretches space along a plane,
@@ -125,26 +131,28 @@ class PlanarTransform(_VectorTransform):
     found by bisection along w and made differentiable (three times) by two Newton steps.
 
     Args:
-        weight, u: (D,). bias: a number or a tensor of shape ().
+        weight, u: (D,), or (..., D) for the transforms of a batch.
+        bias: a number or a tensor of shape (), or (...).
 
     Reference: Rezende and Mohamed, Variational inference with normalizing flows, 2015.
     """
 
     def __init__(self, weight: Tensor, u: Tensor, bias: Any = 0.0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
-        if weight.ndim != 1 or weight.shape != u.shape:
+        if weight.ndim < 1 or weight.shape != u.shape:
             raise ValueError(
-                f"PlanarTransform: expected weight and u of one shape (D,), got {weight.shape} and "
-                f"{u.shape}"
+                "PlanarTransform: expected weight and u of one shape (..., D), got "
+                f"{weight.shape} and {u.shape}"
             )
         self.weight, self.u, self.bias = weight, u, bias
 
     def _direction(self) -> tuple[Tensor, Tensor]:
-        r"""û (D,), and wᵀû, which is above -1."""
+        r"""û (..., D), and wᵀû (...), which is above -1."""
         w = self.weight
-        inner = ops.sum(w * self.u)
+        inner = ops.sum(w * self.u, -1)
         wanted = softplus(inner) - 1
-        return self.u + (wanted - inner) / ops.sum(w * w) * w, wanted
+        along = (wanted - inner) / ops.sum(w * w, -1)
+        return self.u + along.unsqueeze(-1) * w, wanted
 
     def _call(self, x: Tensor) -> Tensor:
         u, _ = self._direction()
@@ -170,12 +178,22 @@ class PlanarTransform(_VectorTransform):
         t = ops.tanh(_dot(x, self.weight) + self.bias)
         return ops.log1p(slope * (1 - t * t))
 
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u, slope = self._direction()
+        t = ops.tanh(_dot(x, self.weight) + self.bias)
+        return x + t.unsqueeze(-1) * u, ops.log1p(slope * (1 - t * t))
+
+    def forward_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return np.broadcast_shapes(shape, self.weight.shape)
+
+    inverse_shape = forward_shape
+
 
 def _dot(x: Tensor, w: Tensor) -> Tensor:
     r"""wᵀx over the last axis."""
-    if x.shape[-1] != w.shape[0]:
+    if x.shape[-1] != w.shape[-1]:
         raise ValueError(
-            f"flow: expected {w.shape[0]} entries along the last axis, got shape {x.shape}"
+            f"flow: expected {w.shape[-1]} entries along the last axis, got shape {x.shape}"
         )
     return ops.sum(x * w, -1)
 
@@ -190,7 +208,8 @@ class RadialTransform(_VectorTransform):
     for r.
 
     Args:
-        center: x0, (D,). log_alpha, beta: numbers as tensors of shape (); :math:`\alpha` is
+        center: x0, (D,), or (..., D) for the transforms of a batch.
+        log_alpha, beta: numbers as tensors of shape (), or (...); :math:`\alpha` is
             ``exp(log_alpha)``.
 
     Reference: Rezende and Mohamed, Variational inference with normalizing flows, 2015.
@@ -200,8 +219,10 @@ class RadialTransform(_VectorTransform):
         self, center: Tensor, log_alpha: Tensor, beta: Tensor, cache_size: int = 0
     ) -> None:
         super().__init__(cache_size)
-        if center.ndim != 1:
-            raise ValueError(f"RadialTransform: expected center of shape (D,), got {center.shape}")
+        if center.ndim < 1:
+            raise ValueError(
+                f"RadialTransform: expected center of shape (..., D), got {center.shape}"
+            )
         self.center, self.log_alpha, self.beta = center, log_alpha, beta
 
     def _strength(self) -> tuple[Tensor, Tensor]:
@@ -213,9 +234,7 @@ class RadialTransform(_VectorTransform):
         return d, ops.norm(d, 2, -1)
 
     def _call(self, x: Tensor) -> Tensor:
-        alpha, beta = self._strength()
-        d, r = self._offset(x)
-        return x + ops.unsqueeze(beta / (alpha + r), -1) * d
+        return self.forward_and_log_det(x)[0]
 
     def _inverse(self, y: Tensor) -> Tensor:
         alpha, beta = self._strength()
@@ -225,7 +244,16 @@ class RadialTransform(_VectorTransform):
         return self.center + d / (1 + beta / (alpha + r)).unsqueeze(-1)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.forward_and_log_det(x)[1]
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         alpha, beta = self._strength()
-        _, r = self._offset(x)
+        d, r = self._offset(x)
         h = 1 / (alpha + r)
-        return (x.shape[-1] - 1) * ops.log1p(beta * h) + ops.log1p(beta * alpha * h * h)
+        log_det = (x.shape[-1] - 1) * ops.log1p(beta * h) + ops.log1p(beta * alpha * h * h)
+        return x + ops.unsqueeze(beta * h, -1) * d, log_det
+
+    def forward_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return np.broadcast_shapes(shape, self.center.shape)
+
+    inverse_shape = forward_shape

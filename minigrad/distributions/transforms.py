@@ -34,7 +34,7 @@ class Transform:
     r"""An invertible map y = f(x): ``f(x)``, ``f.inv(y)`` and ``f.log_abs_det_jacobian(x, y)``.
 
     An heir defines ``_call``, ``_inverse`` and ``log_abs_det_jacobian``. The last has x's shape
-    without the event's axes.
+    without the event's axes. It may define ``forward_and_log_det`` where that saves work.
 
     Args:
         cache_size: 1 to remember the last pair (x, y), so that ``inv(f(x))`` is x itself: free,
@@ -92,6 +92,18 @@ class Transform:
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         r""":math:`\ln |\det \partial y / \partial x|` at x, with y = f(x)."""
         raise NotImplementedError(f"{type(self).__name__} does not know its Jacobian")
+
+    def forward_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        r"""f(x) and its log-determinant at x, for less than the two cost one by one where they have
+        work in common: the network of a coupling, say.
+
+        >>> import minigrad as mg
+        >>> from minigrad.distributions import ExpTransform
+        >>> ExpTransform().forward_and_log_det(mg.tensor([0.0]))
+        (tensor([1.]), tensor([0.]))
+        """
+        y = self(x)
+        return y, self.log_abs_det_jacobian(x, y)
 
     @property
     def inv(self) -> Transform:

@@ -71,6 +71,9 @@ def test_inverse(kind: str, name: str) -> None:
     assert transform.inv.inv is transform
     there = transform.log_abs_det_jacobian(x, y)
     np.testing.assert_array_equal(transform.inv.log_abs_det_jacobian(y, x).data, -there.data)
+    both = transform.forward_and_log_det(x)
+    np.testing.assert_allclose(both[0].data, y.data, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(both[1].data, there.data, rtol=1e-14, atol=1e-14)
     assert transform.forward_shape(x.shape) == y.shape
     assert transform.inverse_shape(y.shape) == x.shape
 
@@ -113,6 +116,26 @@ def test_parameters_of_flows_are_differentiated(inverse: bool) -> None:
     x = leaf(2, 3, seed=1)
     assert gradcheck(planar, [x, leaf(3, seed=2), leaf(3, seed=3), leaf(seed=4)], order=2)
     assert gradcheck(radial, [x, leaf(3, seed=2), leaf(seed=3), leaf(seed=4)], order=2)
+
+
+def test_a_flow_for_each_member_of_a_batch() -> None:
+    r"""Parameters (5, 4) and (5,): row i goes through the transform with the i-th parameters."""
+    x, w, u = random(5, 4), random(5, 4, seed=1), random(5, 4, seed=2)
+    a, b = random(5, seed=3), random(5, seed=4)
+    for make in (lambda i: D.PlanarTransform(w[i], u[i], a[i]),
+                 lambda i: D.RadialTransform(w[i], a[i], b[i])):  # fmt: skip
+        whole = make(slice(None))
+        y, log_det = whole.forward_and_log_det(x)
+        assert log_det.shape == (5,)
+        for i in range(5):
+            alone = make(i).forward_and_log_det(x[i])
+            np.testing.assert_allclose(y.data[i], alone[0].data, atol=1e-14)
+            np.testing.assert_allclose(log_det.data[i], alone[1].data, atol=1e-14)
+        np.testing.assert_allclose(whole.inv(y).data, x.data, atol=1e-9)
+        base = D.Normal(mg.zeros(4, dtype=mg.float64), 1.0)
+        flow = D.TransformedDistribution(base, [whole])
+        assert (flow.batch_shape, flow.event_shape) == ((5,), (4,))
+        assert flow.log_prob(flow.sample((3,))).shape == (3, 5)
 
 
 def test_planar_is_invertible_however_u_points() -> None:
@@ -189,7 +212,7 @@ def test_a_flow_integrates_to_one() -> None:
         (lambda: D.AffineCoupling(1, lambda h: (h, h))(mg.ones(3)), "shift and log_scale of shape"),
         (lambda: D.PlanarTransform(mg.ones(2), mg.ones(3)), "weight and u of one shape"),
         (lambda: D.PlanarTransform(mg.ones(2), mg.ones(2))(mg.ones(3)), "expected 2 entries"),
-        (lambda: D.RadialTransform(mg.ones(2, 2), mg.ones(()), mg.ones(())), "center of shape"),
+        (lambda: D.RadialTransform(mg.ones(()), mg.ones(()), mg.ones(())), "center of shape"),
         (lambda: D.PermutationTransform([0])(mg.ones(())), "with at least 1 axes, got shape"),
         (lambda: D.TanhTransform(cache_size=2), "expected cache_size 0 or 1, got 2"),
         (
