@@ -23,6 +23,7 @@ def load_mnist(
     train: int | None = None,
     test: int | None = None,
     transform: Callable[[Any], Any] | None = None,
+    kind: type[MNIST] = MNIST,
 ) -> tuple[Subset, Subset, Subset]:
     r"""Training, validation and test data; samples are ((1, 28, 28) float32 in [0, 1], label).
 
@@ -31,11 +32,12 @@ def load_mnist(
         train: at most this many of the others; None takes all.
         test: at most this many of the 10,000 test images, the first ones; None takes all.
         transform: what to make of an image, as for :class:`~minigrad.data.MNIST`.
+        kind: the data set, MNIST or Fashion-MNIST, which has the same form.
     """
-    images = MNIST(train=True, transform=transform)
+    images = kind(train=True, transform=transform)
     rest, held_out = random_split(
         images, [len(images) - validation, validation], Generator(SPLIT_SEED)
     )
-    tests = MNIST(train=False, transform=transform)
+    tests = kind(train=False, transform=transform)
     training = Subset(images, rest.indices[:train])
     return training, Subset(images, held_out.indices), Subset(tests, np.arange(len(tests))[:test])

@@ -59,7 +59,21 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
-CAPITALS = {"elbo": "ELBO", "iwae": "IWAE", "kl": "KL", "knn": "k-NN", "nll": "NLL"}
+CAPITALS = {
+    "bce": "BCE",
+    "cifar": "CIFAR-10",
+    "elbo": "ELBO",
+    "fashion": "Fashion-MNIST",
+    "iwae": "IWAE",
+    "kl": "KL",
+    "knn": "k-NN",
+    "mnist": "MNIST",
+    "mse": "MSE",
+    "nll": "NLL",
+    "pca": "PCA",
+    "r2": "R²",
+    "ssim": "SSIM",
+}
 
 
 def words(name: str) -> str:

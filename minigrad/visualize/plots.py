@@ -121,24 +121,31 @@ def plot_latent(
 
 
 def plot_manifold(
-    decode: Callable[[np.ndarray], Any], n: int = 20, limit: float = 3.0, title: str = ""
+    decode: Callable[[np.ndarray], Any],
+    n: int = 20,
+    limit: float = 3.0,
+    title: str = "",
+    centre: tuple[float, float] = (0.0, 0.0),
 ) -> Any:
     r"""What a decoder makes of each place of a latent plane.
 
     Args:
         decode: codes (n * n, 2) float32 -> images (n * n, H, W) or (n * n, C, H, W) in [0, 1].
         n: images in each direction.
-        limit: the plane shown is [-limit, limit]^2; the images' centres are on it evenly.
+        limit: the plane shown is centre + [-limit, limit]^2; the images' centres are on it evenly.
+        centre: its middle, for codes that are not around 0.
     """
     ticks = np.linspace(-limit, limit, n, dtype=np.float32)
     # The first row of the grid is at the top, so z_2 goes down from limit to -limit.
     z2, z1 = np.meshgrid(ticks[::-1], ticks, indexing="ij")
     codes = np.stack([z1.ravel(), z2.ravel()], axis=1)  # (n*n, 2)
+    codes += np.array(centre, dtype=np.float32)
     grid = image_grid(decode(codes), columns=n, padding=0)
     half = limit / max(1, n - 1)  # half an image: the outer images stick out by it
     figure = _figure(6.4, 6.4)
     ax = figure.subplots()
-    extent = (-limit - half, limit + half, -limit - half, limit + half)
+    x, y, edge = *centre, limit + half
+    extent = (x - edge, x + edge, y - edge, y + edge)
     ax.imshow(grid, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
     ax.set_xlabel("$z_1$")
     ax.set_ylabel("$z_2$")

@@ -69,21 +69,26 @@ def test_latent_plane(tmp_path: Path) -> None:
         plot_latent(np.zeros((3, 3)), np.zeros(3))
 
 
-def test_manifold_has_each_image_where_its_code_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("centre", [(0.0, 0.0), (4.0, -2.0)])
+def test_manifold_has_each_image_where_its_code_is(
+    centre: tuple[float, float], tmp_path: Path
+) -> None:
     def decode(z: np.ndarray) -> np.ndarray:
         """A 2 x 2 image: z_1 on the left, z_2 on the right, scaled to [0, 1]."""
         assert z.dtype == np.float32 and z.shape == (9, 2)
-        return (z[:, None, None, :].repeat(2, axis=2) + 1) / 2
+        return (z[:, None, None, :].repeat(2, axis=2) - np.float32(centre) + 1) / 2
 
-    figure = saved(plot_manifold(decode, n=3, limit=1.0, title="T"), tmp_path)
+    figure = saved(plot_manifold(decode, n=3, limit=1.0, title="T", centre=centre), tmp_path)
     (ax,) = figure.axes
     image = ax.images[0]
     left, right, bottom, top = image.get_extent()
-    assert (left, right, bottom, top) == (-1.5, 1.5, -1.5, 1.5) and image.origin == "upper"
+    x, y = centre
+    assert (left, right, bottom, top) == (x - 1.5, x + 1.5, y - 1.5, y + 1.5)
+    assert image.origin == "upper"
     pixels = np.asarray(image.get_array())  # (6, 6)
     for z1 in (-1, 0, 1):
         for z2 in (-1, 0, 1):
-            row, column = int((top - z2 - 0.5) * 2), int((z1 - left - 0.5) * 2)
+            row, column = int((top - (y + z2) - 0.5) * 2), int((x + z1 - left - 0.5) * 2)
             assert pixels[row, column] == (z1 + 1) / 2
             assert pixels[row, column + 1] == (z2 + 1) / 2
 
