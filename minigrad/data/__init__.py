@@ -6,6 +6,7 @@ MNIST is here in full. Importing this package reads no data; making a dataset do
 from __future__ import annotations
 
 from . import transforms
+from .cifar import CIFAR10
 from .datasets import (
     ConcatDataset,
     Dataset,
@@ -19,6 +20,7 @@ from .mnist import MNIST, FashionMNIST, read_idx
 from .synthetic import make_gaussian_ring, make_linear, make_moons, make_spirals
 
 __all__ = [
+    "CIFAR10",
     "MNIST",
     "ConcatDataset",
     "DataLoader",

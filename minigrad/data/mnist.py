@@ -1,7 +1,8 @@
 r"""MNIST, which ships with minigrad in full, and Fashion-MNIST, which has the same form.
 
 Belongs here: reading idx files, checking that they are the published ones, and the two datasets.
-Does not belong here: batching (``loader.py``) and changes to the images (``transforms.py``).
+Does not belong here: samples and batches of images in memory (``images.py``, ``loader.py``), and
+changes to them (``transforms.py``).
 
 The files are checked against their sha256 before anything is read from them, so a dataset is the
 published one or an error, never something in between.
@@ -20,8 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .datasets import Dataset, default_collate
-from .transforms import ToTensor, is_batched
+from .images import ImageDataset
 
 __all__ = ["MNIST", "FashionMNIST", "read_idx"]
 
@@ -88,7 +88,7 @@ def _parse_idx(content: bytes, name: str) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-class MNIST(Dataset):
+class MNIST(ImageDataset):
     r"""The MNIST database of handwritten digits [1]: 60,000 training and 10,000 test images.
 
     A sample is ``(image, label)``: the image a float32 array ``(1, 28, 28)`` with values in [0, 1],
@@ -153,9 +153,8 @@ class MNIST(Dataset):
         transform: Callable[[Any], Any] | None = None,
         target_transform: Callable[[int], Any] | None = None,
     ) -> None:
+        super().__init__(transform, target_transform)
         self.train = train
-        self.transform = ToTensor() if transform is None else transform
-        self.target_transform = target_transform
         self.path, self.source = self._find(root)
         part = "train" if train else "t10k"
         images = self._read(f"{part}-images-idx3-ubyte.gz")
@@ -201,38 +200,6 @@ class MNIST(Dataset):
                 f"expected sha256 {expected}, got {got} ({len(content)} bytes)"
             )
         return _parse_idx(_unpack(content, path), str(path))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        label = int(self.labels[index])
-        image = self.transform(self.images[index][None])  # (1, 28, 28)
-        return image, label if self.target_transform is None else self.target_transform(label)
-
-    def get_batch(self, indices: np.ndarray) -> tuple[Any, Any]:
-        images = self.images[indices][:, None]  # (B, 1, 28, 28)
-        if is_batched(self.transform):
-            x = self.transform(images)
-        else:
-            x = default_collate([self.transform(image) for image in images])
-        y = self.labels[indices]
-        if self.target_transform is None:
-            return x, y
-        return x, default_collate([self.target_transform(int(label)) for label in y])
-
-    def arrays(
-        self, flatten: bool = False, dtype: Any = np.float32
-    ) -> tuple[np.ndarray, np.ndarray]:
-        r"""All images with values in [0, 1], ``(N, 1, 28, 28)`` or ``(N, 784)`` if ``flatten``,
-        and all labels ``(N,)`` int64. New arrays at each call; ``transform`` plays no part."""
-        dtype = np.dtype(dtype)
-        if dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}.arrays: expected a floating dtype, got {dtype}")
-        shape = (len(self), 784) if flatten else (len(self), 1, 28, 28)
-        x = self.images.reshape(shape).astype(dtype)
-        x /= dtype.type(255)
-        return x, self.labels.copy()
 
     def __repr__(self) -> str:
         part = "train" if self.train else "test"

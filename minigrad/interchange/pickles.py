@@ -10,15 +10,16 @@ Belongs here: a stack machine of our own, in which
   never touches ``sys.modules``. A name that is not in the dictionary is an error that names it;
 - *calling* works on :class:`Call` stand-ins alone, each a function of this package that checks its
   arguments. Whatever else lies on the stack (a type marker, a string, a list) cannot be called;
-- *building* (which in Python sets attributes, or calls ``__setstate__``) is allowed on dictionaries
-  alone and keeps nothing;
+- *building* (which in Python sets attributes, or calls ``__setstate__``) is allowed on
+  dictionaries, where it keeps nothing, and on :class:`Buildable` stand-ins, which check what they
+  are given;
 - *creating objects*, extension codes, instances and whatever else PyTorch does not write are
   unknown instructions. An error names them;
 - lists and dictionaries are the machine's own, and keys are numbers and strings, so no method of
   anything foreign is ever run;
 - there is no recursion and no loop but the one over the bytes; no instruction allocates more than
-  it takes from the file or from the stack, and calls together may not look at more than a few
-  times what was read so far: a pickle cannot take more memory than its own length calls for.
+  it takes from the file or from the stack, and calls and builds together may not look at more than
+  a few times what was read so far: a pickle cannot take more memory than its own length calls for.
 
 The instructions are decoded by :mod:`pickletools` of the standard library, which only parses.
 
@@ -32,7 +33,7 @@ from typing import Any
 
 from .files import CheckpointError
 
-__all__ = ["Call", "read_pickle"]
+__all__ = ["Buildable", "Call", "read_pickle"]
 
 _KEYS = (str, int, float, bytes, type(None))
 
@@ -44,6 +45,16 @@ class Call:
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name, self.function = name, function
+
+
+class Buildable:
+    r"""A stand-in for an object that a pickle makes first and fills afterwards."""
+
+    name = "an object"
+
+    def build(self, state: tuple[Any, ...]) -> None:
+        r"""Take in ``state``, or raise an error."""
+        raise NotImplementedError
 
 
 class _Mark:
@@ -250,10 +261,7 @@ class _Machine:
                 f"load: {self.source}: its pickle calls {_named(function)}, which is not a part of "
                 "weights; it was refused and nothing was run"
             )
-        sized = (str, bytes, list, tuple, dict)
-        self.work += sum(len(a) for a in (arguments, *arguments) if isinstance(a, sized))
-        if self.work > 1000 + 4 * self.position:
-            raise CheckpointError(f"load: {self.source}: its pickle repeats itself too often")
+        self.look_at(arguments)
         try:
             self.stack.append(function.function(*arguments))
         except CheckpointError:
@@ -263,10 +271,25 @@ class _Machine:
                 f"load: {self.source}: its {function.name} does not fit: {error}"
             ) from None
 
+    def look_at(self, values: tuple[Any, ...]) -> None:
+        r"""Count what a call or a build looks at."""
+        sized = (str, bytes, list, tuple, dict)
+        self.work += sum(len(a) for a in (values, *values) if isinstance(a, sized))
+        if self.work > 1000 + 4 * self.position:
+            raise CheckpointError(f"load: {self.source}: its pickle repeats itself too often")
+
     def do_build(self, _: Any) -> None:
         # An ordered dictionary of PyTorch's carries its `_metadata` this way: versions of layers.
         target, state = self.take(2)
-        if type(target) is not dict or type(state) is not dict:
+        if isinstance(target, Buildable) and isinstance(state, tuple):
+            self.look_at(state)
+            try:
+                target.build(state)
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"load: {self.source}: its {target.name} does not fit: {error}"
+                ) from None
+        elif type(target) is not dict or type(state) is not dict:
             raise CheckpointError(
                 f"load: {self.source}: its pickle sets the state of {_named(target)}, which is not "
                 "a part of weights; it was refused and nothing was run"
@@ -283,4 +306,4 @@ class _Machine:
 
 
 def _named(value: Any) -> str:
-    return value.name if isinstance(value, Call) else f"a {type(value).__name__}"
+    return value.name if isinstance(value, (Buildable, Call)) else f"a {type(value).__name__}"
