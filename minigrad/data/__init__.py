@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from . import transforms
 from .cifar import CIFAR10
+from .curves import make_gp_curves, rbf_kernel
 from .datasets import (
     ConcatDataset,
     Dataset,
@@ -15,25 +16,43 @@ from .datasets import (
     default_collate,
     random_split,
 )
+from .images import ImageDataset
 from .loader import DataLoader
 from .mnist import MNIST, FashionMNIST, read_idx
-from .synthetic import make_gaussian_ring, make_linear, make_moons, make_spirals
+from .potentials import POTENTIALS, log_partition, potential
+from .shapes import make_coloured_shapes, make_sprites
+from .synthetic import (
+    make_gaussian_grid,
+    make_gaussian_ring,
+    make_linear,
+    make_moons,
+    make_spirals,
+)
 
 __all__ = [
     "CIFAR10",
     "MNIST",
+    "POTENTIALS",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
     "FashionMNIST",
+    "ImageDataset",
     "Subset",
     "TensorDataset",
     "default_collate",
+    "log_partition",
+    "make_coloured_shapes",
+    "make_gaussian_grid",
     "make_gaussian_ring",
+    "make_gp_curves",
     "make_linear",
     "make_moons",
     "make_spirals",
+    "make_sprites",
+    "potential",
     "random_split",
+    "rbf_kernel",
     "read_idx",
     "transforms",
 ]

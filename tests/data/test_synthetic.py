@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from minigrad.backend import Generator
-from minigrad.data import make_gaussian_ring, make_linear, make_moons, make_spirals
+from minigrad.data import (
+    make_gaussian_grid,
+    make_gaussian_ring,
+    make_linear,
+    make_moons,
+    make_spirals,
+)
 
-MAKERS = [make_moons, make_gaussian_ring, make_spirals, make_linear]
+MAKERS = [make_moons, make_gaussian_ring, make_gaussian_grid, make_spirals, make_linear]
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -50,6 +56,17 @@ def test_ring_modes():
         np.testing.assert_allclose(members.std(0), 0.1, atol=0.02)
 
 
+def test_grid_modes():
+    x, mode = make_gaussian_grid(6000, side=3, spacing=1.5, noise=0.1)
+    for k in range(9):
+        centre = 1.5 * np.array([k % 3 - 1, k // 3 - 1])
+        members = x[mode == k]
+        assert len(members) > 500
+        np.testing.assert_allclose(members.mean(0), centre, atol=0.03)
+        np.testing.assert_allclose(members.std(0), 0.1, atol=0.02)
+    np.testing.assert_allclose(x.mean(0), 0, atol=0.1)
+
+
 def test_spiral_angle_is_linear_in_the_radius():
     x, y = make_spirals(600, classes=3, turns=0.75, noise=0)
     r = np.hypot(*x.T)
@@ -67,7 +84,7 @@ def test_linear_is_recovered_by_least_squares():
     assert y.shape == (2000, 1)
 
 
-@pytest.mark.parametrize("make", [make_gaussian_ring, make_spirals])
+@pytest.mark.parametrize("make", [make_gaussian_ring, make_gaussian_grid, make_spirals])
 def test_no_modes(make):
-    with pytest.raises(ValueError, match="expected (modes|classes) >= 1, got 0"):
+    with pytest.raises(ValueError, match="expected (modes|side|classes) >= 1, got 0"):
         make(5, 0)
