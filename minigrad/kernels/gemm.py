@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .parallel import blas_threads
+from ..backend import get_array_module
+from .parallel import blas_threads, in_region
 
 __all__ = ["product"]
 
@@ -19,7 +20,7 @@ _ALONE = {1: 1 << 13, 2: 1 << 18}
 _SERIAL = 1 << 22
 
 
-def product(a: Any, b: Any) -> Any:
+def product(a: Any, b: Any, out: Any = None) -> Any:
     r"""``a @ b`` for a matrix or vector and a matrix; products of less than about 0.1 ms run on one
     thread.
 
@@ -31,7 +32,9 @@ def product(a: Any, b: Any) -> Any:
     >>> product(np.eye(2), np.array([[1.0], [2.0]])).tolist()
     [[1.0], [2.0]]
     """
-    if type(a) is np.ndarray and _ALONE[a.ndim] < a.size * b.shape[1] <= _SERIAL:
+    if type(a) is not np.ndarray:
+        return get_array_module(a).matmul(a, b, out=out)
+    if _ALONE[a.ndim] < a.size * b.shape[1] <= _SERIAL and not in_region():
         with blas_threads(1):
-            return a @ b
-    return a @ b
+            return np.matmul(a, b, out)
+    return np.matmul(a, b, out)

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-__all__ = ["blas_threads", "num_threads", "parallel_for", "set_num_threads", "stop_spinning"]
+__all__ = [
+    "blas_threads", "in_region", "num_threads", "parallel_for", "set_num_threads", "stop_spinning",
+]  # fmt: skip
 
 _lock = threading.Lock()
 _local = threading.local()  # .inside is True in a thread that is working on a parallel region
@@ -224,7 +226,7 @@ def parallel_for(
     if grain < 1:
         raise ValueError(f"parallel_for: expected grain >= 1, got {grain}")
     n_chunks = -(-n_items // grain)
-    if getattr(_local, "inside", False):  # BLAS is limited already
+    if in_region():  # BLAS is limited already
         for start in range(0, n_items, grain):
             fn(start, min(start + grain, n_items))
         return
@@ -244,6 +246,11 @@ def parallel_for(
         region.close()
     if region.errors:
         raise region.errors[0]
+
+
+def in_region() -> bool:
+    r"""Whether this thread is working on a chunk of :func:`parallel_for`."""
+    return getattr(_local, "inside", False)
 
 
 class _Region:

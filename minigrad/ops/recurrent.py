@@ -4,8 +4,7 @@ Belongs here: the step of each kind, written with ops; the slow twin, which is a
 the ops that run the loop on arrays. Does not belong here: those loops (``kernels/recurrent.py``),
 parameters, several layers and directions (``nn/recurrent.py``).
 
-Time is the first axis: x (T, N, C), h (N, H). The share of the inputs, x W_ihᵀ + b, does not wait
-for the states, so it is one product for all steps.
+Time is the first axis: x (T, N, C), h (N, H). z = x W_ihᵀ + b is the inputs' share of the gates.
 """
 
 from __future__ import annotations
@@ -98,18 +97,21 @@ class _Recurrence(Function):
         order = range(shape_of(z)[0])
         return order[::-1] if self.reverse else order
 
+    def place(self, like: Any) -> None:
+        r"""Bring the mask to the device of ``like``, with its dtype."""
+        if self.keep is not None:
+            self.keep = get_array_module(like).asarray(self.keep.astype(like.dtype))
+
     def seen(self, h: Any) -> Any:
         r"""What the product takes for h."""
         return h if self.drop is None else h * self.drop
 
     def arrived(self, g: Any) -> list[Any]:
-        r"""The gradients of the outputs, with zeros where none came."""
+        r"""The gradients of y, or None, and of the last states, with zeros where none came."""
         like = next(part for part in g if part is not None)
         xp = get_array_module(like)
-        shapes = [self.shape] + [self.shape[1:]] * (len(g) - 1)
-        return [
-            xp.zeros(shape, like.dtype) if part is None else part for part, shape in zip(g, shapes)
-        ]
+        zeros = lambda: xp.zeros(self.shape[1:], like.dtype)  # noqa: E731
+        return [g[0], *(zeros() if part is None else part for part in g[1:])]
 
     def through_twin(self, g: Any, inputs: tuple[Any, ...], twin: Callable[..., Any]) -> Any:
         r"""The gradients by ``inputs`` of ``twin(*inputs)`` at ``g``, on a graph of ops."""
@@ -131,31 +133,39 @@ class _Recurrence(Function):
 class LSTM(_Recurrence):
     r"""(y, h_T, c_T) of the steps of :func:`lstm_step`."""
 
-    def forward(self, z, h, c, w):
-        y, h, c, self.saved = kernels.lstm_forward(z, h, c, w, self.steps(z), self.keep, self.drop)
+    def forward(self, x, h, c, w_ih, w_hh, b):
+        self.place(x)
+        y, h, c, self.saved = kernels.lstm_forward(
+            x, h, c, w_ih, w_hh, b, self.steps(x), self.keep, self.drop
+        )
         self.shape = y.shape
-        return y, h.copy(), c.copy()
+        return y, h, c
 
-    def backward(self, g, z, h, c, w):
-        def twin(z, h, c, w):
-            step = lambda z, h, c: lstm_step(z, self.seen(h), c, w)  # noqa: E731
-            return loop(step, z, (h, c), self.steps(z), self.keep)
+    def backward(self, g, x, h, c, w_ih, w_hh, b):
+        def twin(x, h, c, w_ih, w_hh, b):
+            step = lambda z, h, c: lstm_step(z, self.seen(h), c, w_hh)  # noqa: E731
+            return loop(step, linear(x, w_ih, b), (h, c), self.steps(x), self.keep)
 
-        return self.through_twin(g, (z, h, c, w), twin)
+        return self.through_twin(g, (x, h, c, w_ih, w_hh, b), twin)
 
-    def backward_array(self, g, w):
+    def backward_array(self, g, w_ih, w_hh):
         steps = self.steps(self.saved["gates"])
         gy, gh, gc = self.arrived(g)
-        return kernels.lstm_backward(gy, gh, gc, w, steps, self.keep, self.drop, self.saved)
+        constants = steps, self.keep, self.drop, self.saved
+        *gradients, gb = kernels.lstm_backward(
+            gy, gh, gc, w_ih, w_hh, *constants, wants_x=self.needs_input_grad[0]
+        )
+        return *gradients, gb if self.needs_input_grad[5] else None
 
 
 class GRU(_Recurrence):
     r"""(y, h_T) of the steps of :func:`gru_step`."""
 
     def forward(self, z, h, w, b):
+        self.place(z)
         y, h, self.saved = kernels.gru_forward(z, h, w, b, self.steps(z), self.keep, self.drop)
         self.shape = y.shape
-        return y, h.copy()
+        return y, h
 
     def backward(self, g, z, h, w, b):
         def twin(z, h, w, b):
@@ -178,23 +188,30 @@ class RNN(_Recurrence):
         super().__init__(reverse, keep, drop)
         self.nonlinearity = nonlinearity
 
-    def forward(self, z, h, w):
+    def forward(self, x, h, w_ih, w_hh, b):
+        self.place(x)
         relu = self.nonlinearity == "relu"
-        y, h, self.saved = kernels.rnn_forward(z, h, w, self.steps(z), self.keep, self.drop, relu)
+        y, h, self.saved = kernels.rnn_forward(
+            x, h, w_ih, w_hh, b, self.steps(x), self.keep, self.drop, relu
+        )
         self.shape = y.shape
-        return y, h.copy()
+        return y, h
 
-    def backward(self, g, z, h, w):
-        def twin(z, h, w):
-            step = lambda z, h: rnn_step(z, self.seen(h), w, self.nonlinearity)  # noqa: E731
-            return loop(step, z, (h,), self.steps(z), self.keep)
+    def backward(self, g, x, h, w_ih, w_hh, b):
+        def twin(x, h, w_ih, w_hh, b):
+            step = lambda z, h: rnn_step(z, self.seen(h), w_hh, self.nonlinearity)  # noqa: E731
+            return loop(step, linear(x, w_ih, b), (h,), self.steps(x), self.keep)
 
-        return self.through_twin(g, (z, h, w), twin)
+        return self.through_twin(g, (x, h, w_ih, w_hh, b), twin)
 
-    def backward_array(self, g, w):
-        relu, steps = self.nonlinearity == "relu", self.steps(self.saved["new"])
+    def backward_array(self, g, w_ih, w_hh):
+        relu, steps = self.nonlinearity == "relu", self.steps(self.saved["states"])
         gy, gh = self.arrived(g)
-        return kernels.rnn_backward(gy, gh, w, steps, self.keep, self.drop, relu, self.saved)
+        constants = steps, self.keep, self.drop, relu, self.saved
+        *gradients, gb = kernels.rnn_backward(
+            gy, gh, w_ih, w_hh, *constants, wants_x=self.needs_input_grad[0]
+        )
+        return *gradients, gb if self.needs_input_grad[4] else None
 
 
 # ------------------------------------------------------------------------ the public functions
@@ -225,14 +242,6 @@ def _checked(
             f"{name}: expected lengths in [1, {shape[0]}], got {counts.min()} ... {counts.max()}"
         )
     return (np.arange(shape[0])[:, None] < counts)[:, :, None]
-
-
-def _like(keep: Any, z: Any) -> Any:
-    r"""The mask with z's dtype, on its device."""
-    if keep is None:
-        return None
-    z = raw(z)
-    return get_array_module(z).asarray(keep.astype(z.dtype))
 
 
 def _both(a: Any, b: Any) -> Any:
@@ -266,8 +275,8 @@ def lstm_layer(
         y (T, N, H), the last h and the last c.
     """
     keep = _checked("lstm_layer", 4, input, hx, w_ih, w_hh, lengths)
-    z = linear(input, w_ih, _both(b_ih, b_hh))
-    return LSTM.apply(z, *hx, w_hh, reverse=reverse, keep=_like(keep, z), drop=raw(drop))
+    b = _both(b_ih, b_hh)
+    return LSTM.apply(input, *hx, w_ih, w_hh, b, reverse=reverse, keep=keep, drop=raw(drop))
 
 
 def gru_layer(
@@ -285,7 +294,7 @@ def gru_layer(
     with one state and gates r, z, n. Returns y (T, N, H) and the last h."""
     keep = _checked("gru_layer", 3, input, (hx,), w_ih, w_hh, lengths)
     z = linear(input, w_ih, b_ih)
-    return GRU.apply(z, hx, w_hh, b_hh, reverse=reverse, keep=_like(keep, z), drop=raw(drop))
+    return GRU.apply(z, hx, w_hh, b_hh, reverse=reverse, keep=keep, drop=raw(drop))
 
 
 def rnn_layer(
@@ -305,7 +314,5 @@ def rnn_layer(
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"rnn_layer: expected nonlinearity 'tanh' or 'relu', got {nonlinearity!r}")
     keep = _checked("rnn_layer", 1, input, (hx,), w_ih, w_hh, lengths)
-    z = linear(input, w_ih, _both(b_ih, b_hh))
-    return RNN.apply(
-        z, hx, w_hh, reverse=reverse, keep=_like(keep, z), drop=raw(drop), nonlinearity=nonlinearity
-    )
+    constants = {"reverse": reverse, "keep": keep, "drop": raw(drop), "nonlinearity": nonlinearity}
+    return RNN.apply(input, hx, w_ih, w_hh, _both(b_ih, b_hh), **constants)

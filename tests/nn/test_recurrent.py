@@ -121,9 +121,10 @@ def test_dropout_between_layers_alone():
     assert not equal(a, b)
 
 
-def test_the_bits_do_not_depend_on_the_threads():
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bits_do_not_depend_on_the_threads(kind):
     mg.manual_seed(0)
-    layer = nn.LSTM(8, 16)
+    layer = getattr(nn, kind)(8, 16)
     x = mg.randn(5, 2 * kernels._PART + 3, 8)
     before, results = num_threads(), []
     try:
