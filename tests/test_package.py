@@ -158,7 +158,7 @@ FLOORS = {
     "backend": 0,
     "kernels": 1,
     **dict.fromkeys(("nn", "optim", "distributions", "interchange"), 3),
-    **dict.fromkeys(("data", "rl", "testing", "train", "vision", "visualize"), 4),
+    **dict.fromkeys(("data", "evaluation", "rl", "testing", "train", "vision", "visualize"), 4),
 }
 
 
