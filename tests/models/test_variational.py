@@ -3,7 +3,6 @@ r"""The VAEs: the mathematics of the bound, exact where it can be, and that they
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from hypothesis.extra import numpy as hnp
 
 import minigrad as mg
 from minigrad import nn
-from minigrad.train import load_safetensors, predict
-from models.supervised import mlp
-from models.variational import vae, vae_conv
+from minigrad.evaluation import importance_weighted_bound
+from minigrad.train import load_safetensors
+from models import judge
+from models.variational import elbo, vae, vae_2d, vae_conv
 
 pytest.importorskip("matplotlib")
-
-KL = pytest.mark.parametrize("kl_divergence", [vae.kl_divergence, vae_conv.kl_divergence])
-Divergence = Callable[[mg.Tensor, mg.Tensor], mg.Tensor]
 
 
 def test_parameter_counts() -> None:
@@ -31,6 +28,9 @@ def test_parameter_counts() -> None:
 
     # 784-256-(20, 20) and 20-256-784
     assert count(vae.VAE()) == (784 + 1) * 256 + 2 * 257 * 20 + 21 * 256 + 257 * 784
+    plane = vae_2d.VAE(2, 512)
+    assert count(plane.encoder) + count(plane.mean) + count(plane.log_var) == 403_972
+    assert count(plane.decoder) == 403_728
     assert count(vae_conv.Encoder()) == 69_076
     assert count(vae_conv.Decoder()) == 65_089
     assert count(vae_conv.VAE()) == 69_076 + 65_089
@@ -45,9 +45,8 @@ def test_shapes() -> None:
 
 
 # --------------------------------------------------------------------------- the KL divergence
-@KL
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_kl_is_what_sampling_estimates(kl_divergence: Divergence, seed: int) -> None:
+def test_kl_is_what_sampling_estimates(seed: int) -> None:
     """E_q [log q(z) - log p(z)] from 100,000 samples, within three standard errors."""
     rng = np.random.default_rng(seed)
     mean, log_var = rng.normal(size=4), rng.normal(size=4)
@@ -56,27 +55,25 @@ def test_kl_is_what_sampling_estimates(kl_divergence: Divergence, seed: int) -> 
     log_p = -0.5 * (z**2).sum(1)
     estimates = log_q - log_p
     error = estimates.std() / math.sqrt(len(estimates))
-    exact = kl_divergence(mg.tensor(mean[None]), mg.tensor(log_var[None])).item()
+    exact = elbo.kl_divergence(mg.tensor(mean[None]), mg.tensor(log_var[None])).item()
     assert abs(exact - estimates.mean()) < 3 * error
 
 
 finite = st.floats(-6, 6)
 
 
-@KL
 @given(
     values=hnp.arrays(np.float64, (2, 3, 4), elements=finite),
 )
-def test_kl_is_not_negative(kl_divergence: Divergence, values: np.ndarray) -> None:
-    kl = kl_divergence(mg.tensor(values[0]), mg.tensor(values[1])).numpy()
+def test_kl_is_not_negative(values: np.ndarray) -> None:
+    kl = elbo.kl_divergence(mg.tensor(values[0]), mg.tensor(values[1])).numpy()
     assert kl.shape == (3,) and (kl >= -1e-12).all()
 
 
-@KL
-def test_kl_of_the_prior_is_zero(kl_divergence: Divergence) -> None:
-    assert kl_divergence(mg.zeros(2, 3), mg.zeros(2, 3)).tolist() == [0.0, 0.0]
+def test_kl_of_the_prior_is_zero() -> None:
+    assert elbo.kl_divergence(mg.zeros(2, 3), mg.zeros(2, 3)).tolist() == [0.0, 0.0]
     # Summed over dimensions, not averaged: each of the ten adds mean^2 / 2.
-    assert kl_divergence(mg.ones(1, 10), mg.zeros(1, 10)).item() == 5.0
+    assert elbo.kl_divergence(mg.ones(1, 10), mg.zeros(1, 10)).item() == 5.0
 
 
 # ---------------------------------------------------------------------------- reparameterising
@@ -130,7 +127,7 @@ class LinearGaussian:
         w, d = mg.tensor(self.w), mg.tensor(self.x - self.b)
         squares = ((d - mean @ w.T) ** 2).sum(1) + (log_var.exp() * (w**2).sum(0)).sum(1)
         log_likelihood = -0.5 * (squares / self.s2 + 5 * math.log(2 * math.pi * self.s2))
-        return log_likelihood - vae.kl_divergence(mean, log_var)
+        return log_likelihood - elbo.kl_divergence(mean, log_var)
 
 
 @given(
@@ -175,7 +172,7 @@ def test_bounds_rise_to_the_likelihood() -> None:
         logits = model.decode(mg.tensor(grid[:, None]))  # (4001, 784)
         log_joint = np.stack(
             [
-                -vae.reconstruction_loss(logits, x[i : i + 1].expand(4001, 784)).numpy()
+                -elbo.reconstruction_loss(logits, x[i : i + 1].expand(4001, 784)).numpy()
                 for i in range(4)
             ]
         ).astype(float) - 0.5 * (grid**2 + math.log(2 * math.pi))
@@ -186,8 +183,8 @@ def test_bounds_rise_to_the_likelihood() -> None:
             """Mean over images and repeats, and its standard error."""
             found = np.array(
                 [
-                    vae.importance_weighted_bound(
-                        model, x, samples, mg.Generator(1000 * samples + r)
+                    importance_weighted_bound(
+                        elbo.log_weights(model, x, samples, mg.Generator(1000 * samples + r))
                     )
                     .numpy()
                     .mean()
@@ -201,8 +198,8 @@ def test_bounds_rise_to_the_likelihood() -> None:
         elbos = []
         for _ in range(200):
             logits, mean, log_var = model(x, generator)
-            elbo = -vae.reconstruction_loss(logits, x) - vae.kl_divergence(mean, log_var)
-            elbos.append(elbo.numpy().mean())
+            bound_1 = -elbo.reconstruction_loss(logits, x) - elbo.kl_divergence(mean, log_var)
+            elbos.append(bound_1.numpy().mean())
     assert b1 < b10 - 3 * (e1 + e10) < b10 < b100 - 3 * (e10 + e100)
     assert b100 <= exact.mean() + 3 * e100 + 1e-3
     assert exact.mean() - b100 < 0.2 * (exact.mean() - b1)
@@ -220,32 +217,22 @@ def test_reconstruction_losses_are_sums_over_pixels() -> None:
     bernoulli = -(xn * np.log(pn) + (1 - xn) * np.log(1 - pn)).sum((1, 2, 3))
     gaussian = ((pn - xn) ** 2).sum((1, 2, 3))
     for loss, expected in (
-        (vae.reconstruction_loss(logits.flatten(1), x.flatten(1)), bernoulli),
-        (vae_conv.reconstruction_loss(logits, x), bernoulli),
-        (vae_conv.reconstruction_loss(logits, x, "gaussian"), gaussian),
+        (elbo.reconstruction_loss(logits.flatten(1), x.flatten(1)), bernoulli),
+        (elbo.reconstruction_loss(logits, x), bernoulli),
+        (elbo.reconstruction_loss(logits, x, "gaussian"), gaussian),
     ):
         assert loss.shape == (3,)
         np.testing.assert_allclose(loss.numpy(), expected, rtol=1e-4)
 
 
-def test_nearest_labels() -> None:
-    rng = np.random.default_rng(0)
-    known, labels = rng.normal(size=(300, 2)), rng.integers(0, 10, 300)
-    codes = rng.normal(size=(40, 2))
-    found = vae_conv.nearest_labels(codes, known, labels, k=5)
-    for code, label in zip(codes, found):
-        nearest = labels[np.argsort(((known - code) ** 2).sum(1))[:5]]
-        assert label == np.bincount(nearest, minlength=10).argmax()
-
-
 # ------------------------------------------------------------------------------------ learning
 def test_vae_learns(tmp_path: Path) -> None:
-    """10,000 training images, 5 epochs: at most 136.5 nats with a KL between 15 and 30. Five seeds
-    gave 133.5 to 135.2 and 19.3 to 19.8, so the bar is their mean + 3.6 standard deviations. Miss:
+    """10,000 training images, 5 epochs: at most 143 nats with a KL between 15 and 30. Three seeds
+    gave 137.9 to 140.2 and 17.4 to 17.6, so the bar is their mean + 3.5 standard deviations. Miss:
     205.97 is a collapsed posterior, 171.9 the class means; below 45.5 there is an error."""
-    config = vae.Config(out=str(tmp_path), train_images=10_000)
+    config = vae.Config(out=str(tmp_path), epochs=5, train_images=10_000)
     metrics = vae.train(config).metrics
-    assert 45.5 < metrics["test_negative_elbo"] <= 136.5
+    assert 45.5 < metrics["test_negative_elbo"] <= 143
     assert 15 <= metrics["test_kl"] <= 30
     # 100 samples tighten the bound by some nats.
     assert 3 < metrics["test_negative_elbo"] - metrics["test_nll_iwae_100"] < 15
@@ -254,16 +241,9 @@ def test_vae_learns(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_vae_learns_in_full(tmp_path: Path) -> None:
     """55,000 images, 5 epochs: at most 112 nats. Miss as above."""
-    metrics: dict[str, Any] = vae.train(vae.Config(out=str(tmp_path))).metrics
+    metrics: dict[str, Any] = vae.train(vae.Config(out=str(tmp_path), epochs=5)).metrics
     assert 45.5 < metrics["test_negative_elbo"] <= 112
     assert 15 <= metrics["test_kl"] <= 30
-
-
-def mnist_score(classifier: nn.Module, images: mg.Tensor) -> float:
-    r"""exp E KL(p(y|x) || p(y)): near 10 if each image is clearly one of ten equally frequent
-    digits, 1 if all look the same."""
-    p = predict(classifier, images).softmax(1).numpy().astype(float)
-    return float(np.exp((p * np.log(p / p.mean(0) + 1e-12)).sum(1).mean()))
 
 
 @pytest.mark.slow
@@ -292,9 +272,5 @@ def test_vae_conv_learns_in_full(tmp_path: Path) -> None:
     model.load_state_dict(load_safetensors(tmp_path / "vae" / "model.safetensors"))
     with mg.no_grad():
         samples = model.decoder(mg.randn(1000, 2, generator=mg.Generator(0))).sigmoid()
-    config = mlp.Config(out=str(tmp_path / "mlp"), epochs=5, train_images=10_000)
-    mlp.train(config)
-    classifier = mlp.MLP()
-    classifier.load_state_dict(load_safetensors(tmp_path / "mlp" / "model.safetensors"))
     noise = mg.rand(1000, 1, 28, 28, generator=mg.Generator(0))
-    assert mnist_score(classifier, noise) < 2 < 3 <= mnist_score(classifier, samples)
+    assert judge.score(noise) < 2 < 3 <= judge.score(samples)
