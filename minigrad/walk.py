@@ -95,31 +95,65 @@ class _Locally(Function):
         return x
 
     def backward(self, g: Any, others: Any) -> Any:
-        zeros = [o * 0 if needed else None for o, needed in zip(others, self.needs_input_grad[1:])]
-        return (None, *zeros)  # x is a constant: see _depend
+        needs = self.needs_input_grad
+        return (g if needs[0] else None, *map(_zeros_like, others, needs[1:]))
 
 
-def _depend(results: tuple[Any, ...], saved: Sequence[Any]) -> tuple[Any, ...]:
-    r"""Let gradients that came out constant depend, with derivative 0, on what the rule read."""
-    if all(g is None or g._requires_grad for g in results):
-        return results
+def _zeros_like(value: Any, wanted: bool) -> Any:
+    r"""Zeros, a tensor for a tensor; not ``0 * value``, which is NaN at infinity."""
+    if not wanted:
+        return None
+    if isinstance(value, tape._Tensor):
+        return tape._wrap(_zeros_like(value.data, True))
+    return get_array_module(value).zeros_like(value)
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    return (id(tensor if tensor._node is None else tensor._node), tensor._index)
+
+
+def _reads(result: Any, places: set[tuple[int, int]], first: int) -> bool:
+    r"""Whether ``result`` depends on any of ``places`` through nodes from number ``first`` on."""
+    if not result._requires_grad:
+        return False
+    if _place(result) in places:
+        return True
+    stack, seen = [result._node], set()
+    while stack:
+        node = stack.pop()
+        if node is None or node._order < first or node in seen:
+            continue
+        seen.add(node)
+        for edge in node._edges:
+            if edge is not None:
+                if (id(edge[0]), edge[1]) in places:
+                    return True
+                if isinstance(edge[0], Function):
+                    stack.append(edge[0])
+    return False
+
+
+def _depend(results: tuple[Any, ...], saved: Sequence[Any], first: int) -> tuple[Any, ...]:
+    r"""Let gradients that came out independent of everything the rule read, by nodes from number
+    ``first`` on, depend on it with derivative 0."""
     read: list[Any] = []
     for value in saved:
         parts = value if type(value) is tuple else (value,)
         read += [t for t in parts if isinstance(t, tape._Tensor) and t._requires_grad]
     if not read:
         return results
+    places = {_place(t) for t in read}
     return tuple(
-        [g if g is None or g._requires_grad else _Locally.apply(g, *read) for g in results]
+        [g if g is None or _reads(g, places, first) else _Locally.apply(g, *read) for g in results]
     )
 
 
 def _call_rule(node: Function, grads: list[Any], create_graph: bool) -> tuple[Any, ...]:
     g = grads[0] if node._n_outputs == 1 else tuple(grads)
     if create_graph:
-        saved = node._fetch(node._wants, True)
+        saved, first = node._fetch(node._wants, True), next(tape._sequence)
         result = node.backward(g, *saved)
-        result = _depend(result if type(result) is tuple else (result,), saved)
+        result = _depend(result if type(result) is tuple else (result,), saved, first)
     elif node.backward_array is not None:
         result = node.backward_array(g, *node._fetch(node._wants_array, False))
     else:

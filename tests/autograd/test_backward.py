@@ -266,8 +266,20 @@ def test_gradient_penalty() -> None:
 def test_derivative_of_piecewise_linear_is_zero_not_an_error() -> None:
     x = leaf([1.0, -1.0])
     (g,) = grad(ops.relu(x).sum(), x, create_graph=True)
-    (second,) = grad(g.sum(), x, allow_unused=True)
-    assert second is None or second.tolist() == [0.0, 0.0]
+    (second,) = grad(g.sum(), x)
+    assert second.tolist() == [0.0, 0.0]
+    # Also where the gradient depends on something else; and 0 * inf is no 0.
+    x, v = leaf([1.0, np.inf]), leaf([2.0, 3.0])
+    (g,) = grad((ops.relu(x) * v).sum(), x, create_graph=True)
+    by_x, by_v = grad(g.sum(), [x, v])
+    assert by_x.tolist() == [0.0, 0.0] and by_v.tolist() == [1.0, 1.0]
+
+
+def test_what_a_linear_map_does_not_depend_on_stays_out() -> None:
+    a, w = leaf(np.ones((2, 3))), leaf(np.ones((3, 2)))
+    (g,) = grad((a @ w).sum(), a, create_graph=True)
+    by_a, by_w = grad(g.sum(), [a, w], allow_unused=True)
+    assert by_a is None and by_w is not None
 
 
 def test_hessian_of_a_quadratic_form() -> None:
