@@ -17,7 +17,19 @@ from models.supervised import mlp
 
 pytest.importorskip("matplotlib")
 
-TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "test_images": 60, "batch_size": 20}
+TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "batch_size": 20}
+IMAGES = {"train_images": 60, "test_images": 60}
+SAMPLES = {"train_samples": 60, "test_samples": 60}
+OWN: dict[str, dict[str, Any]] = {
+    "autoencoders.colourisation": {**IMAGES, "data": "shapes"},
+    "autoencoders.plain": SAMPLES,
+    "autoencoders.state": SAMPLES,
+}
+
+
+def tiny(name: str) -> dict[str, Any]:
+    """Options under which the model makes three steps."""
+    return {**TINY, **OWN.get(name, IMAGES)}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in entries()])
@@ -26,9 +38,7 @@ def test_the_device_computes_what_the_host_does(
 ) -> None:
     model = importlib.import_module(f"models.{name}")
     results = [
-        model.train(
-            model.Config(device=device, out=str(tmp_path / device), train_images=60, **TINY)
-        )
+        model.train(model.Config(device=device, out=str(tmp_path / device), **tiny(name)))
         for device in ("cpu", "strict")
     ]
     for key, value in results[0].metrics.items():
@@ -50,7 +60,7 @@ def test_a_step_does_not_wait(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Run, "batches", counted)
     out = str(tmp_path / "run")
-    model.train(model.Config(device="strict", out=out, train_images=60, **TINY))
+    model.train(model.Config(device="strict", out=out, **tiny(name)))
     assert waits == [(3, 0)]
 
 
@@ -60,7 +70,7 @@ class Killed(BaseException):
 
 def test_a_run_may_go_on_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint of one device is resumed on another."""
-    options = {**TINY, "epochs": 2, "train_images": 60, "out": str(tmp_path / "run")}
+    options = {**tiny("supervised.mlp"), "epochs": 2, "out": str(tmp_path / "run")}
     real = Run.save
 
     def save(self: Run) -> None:

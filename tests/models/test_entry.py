@@ -26,16 +26,15 @@ pytest.importorskip("matplotlib")
 NAMES = [entry.name for entry in entries()]
 
 # Options under which a model makes a few steps only; two epochs, so that there is a middle.
-TINY = {
-    "supervised.mlp": {"epochs": 2, "train_images": 600, "validation": 200, "test_images": 200},
-    "supervised.cnn": {"epochs": 2, "train_images": 300, "validation": 100, "test_images": 100},
-    "variational.vae": {"epochs": 2, "train_images": 500, "validation": 200, "test_images": 200},
-    "variational.vae_conv": {
-        "epochs": 2,
-        "train_images": 300,
-        "validation": 100,
-        "test_images": 100,
-    },
+IMAGES = {"epochs": 2, "train_images": 300, "validation": 100, "test_images": 100}
+SAMPLES = {"epochs": 2, "train_samples": 300, "validation": 100, "test_samples": 100}
+FEW = {"epochs": 2, "train_images": 60, "validation": 20, "test_images": 20, "batch_size": 10}
+TINY: dict[str, dict[str, Any]] = {
+    "autoencoders.colourisation": {**FEW, "data": "shapes"},
+    "autoencoders.conv_pool": FEW,
+    "autoencoders.denoising_classifier": FEW,
+    "autoencoders.plain": SAMPLES,
+    "autoencoders.state": SAMPLES,
 }
 
 
@@ -82,7 +81,7 @@ def test_every_model_says_what_the_list_needs() -> None:
 def test_a_model_file_without_an_entry_would_be_missed() -> None:
     """Every file of a family is a model, or shared by the family's models, or comes trained."""
     for path in HERE.glob("*/*.py"):
-        if path.stem not in ("__init__", "networks", "mobilenet_v2"):
+        if path.stem not in ("__init__", "common", "elbo", "networks", "mobilenet_v2"):
             assert f"{path.parent.name}.{path.stem}" in NAMES, path
 
 
@@ -174,7 +173,7 @@ def test_killed_and_resumed(
     model: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice in the middle of an epoch, and once after the first."""
-    options: dict[str, Any] = {**TINY[name_of(model)], "batch_size": 50, "seed": 1}
+    options: dict[str, Any] = {"batch_size": 50, **TINY.get(name_of(model), IMAGES), "seed": 1}
     real_init, real_save = Run.__init__, Run.save
 
     def saves_every_two_steps(self: Run, config: Any) -> None:
