@@ -200,7 +200,7 @@ class Function:
             if converted is not None:
                 return cls.apply(*converted, **constants)
         if integers and cls.to_float:
-            return cls.apply(*_to_float(inputs, arrays), **constants)
+            return cls.apply(*_to_float(cls, inputs, arrays), **constants)
         record = record and state.grad_enabled
         op.needs_input_grad = needs
         op.recording = record
@@ -210,6 +210,11 @@ class Function:
             if cls.broadcasts:
                 _check_broadcast(cls, arrays)
             raise
+        except TypeError as error:
+            if "ufunc" not in str(error) and "numpy boolean" not in str(error):
+                raise
+            dtypes = ", ".join([str(a.dtype) for a in arrays if is_array(a)])
+            raise TypeError(f"{cls.__name__.lower()}: not defined for {dtypes}") from error
         if state.anomaly:
             op._line = _calling_line()
             _check_finite(op, arrays, out if type(out) is tuple else (out,), "forward")
@@ -370,8 +375,11 @@ def _convert(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) 
     return values if changed else None
 
 
-def _to_float(inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+def _to_float(cls: type[Function], inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
     r"""Integer and boolean inputs as floats of the default dtype."""
+    for a in arrays:
+        if is_array(a) and a.dtype.kind not in "fiub":
+            raise TypeError(f"{cls.__name__.lower()}: expected real numbers, got {a.dtype}")
     dtype = get_default_dtype()
     return [
         _cast(x, dtype) if is_array(a) and a.dtype.kind != "f" else x

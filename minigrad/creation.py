@@ -42,6 +42,8 @@ __all__ = [
 
 
 def _finish(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"tensor: expected real numbers, got an array of {array.dtype}")
     if dtype is not None and array.dtype != np.dtype(dtype):
         array = array.astype(dtype)
     if device is not None:
@@ -76,6 +78,8 @@ def from_numpy(array: np.ndarray) -> Tensor:
     r"""A CPU tensor that shares memory with ``array``."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"from_numpy: expected real numbers, got an array of {array.dtype}")
     return Tensor(array)
 
 

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from ..kernels import special
-from ._base import get_array_module, normalise_axis, shape_of
+from ._base import get_array_module, normalise_axis, raw, shape_of
 from .comparison import ge, gt, le, logical_and, lt
 from .elementwise import Clamp, Elementwise, RealFunction, clamp, neg, where
 from .elementwise import abs as abs_
@@ -44,6 +44,8 @@ class Relu(Elementwise):
 
 class LeakyRelu(Elementwise):
     r"""y = x where x > 0, else a x;  x̄ = ȳ or a ȳ."""
+
+    to_float = True
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
@@ -136,6 +138,12 @@ def relu6(input: Any) -> Any:
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
     r"""``input`` limited to [``min_val``, ``max_val``], with gradient 0 at both ends."""
+    if (
+        raw(input).dtype.kind in "iu"
+        and float(min_val).is_integer()
+        and float(max_val).is_integer()
+    ):
+        min_val, max_val = int(min_val), int(max_val)  # and the dtype stays
     return HardTanh.apply(input, low=min_val, high=max_val)
 
 
@@ -214,7 +222,8 @@ def prelu(input: Any, weight: Any) -> Any:
         weight = reshape(weight, (-1,) + (1,) * (len(shape) - 2))
     elif size != () and not shape:
         weight = reshape(weight, ())
-    return where(gt(input, 0), input, weight * input)
+    positive = gt(input, 0)
+    return where(positive, input, weight * where(positive, 0.0, input))
 
 
 def softsign(input: Any) -> Any:

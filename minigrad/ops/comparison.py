@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._base import get_array_module, run
+import numpy as np
+
+from ._base import get_array_module, raw, run
 
 __all__ = [
     "bitwise_and", "bitwise_not", "bitwise_or", "eq", "ge", "gt", "isfinite", "isinf", "isnan",
@@ -84,16 +86,27 @@ def logical_not(input: Any) -> Any:
     return run(lambda x: get_array_module(x).logical_not(x), input)
 
 
+def _whole(name: str, *inputs: Any) -> None:
+    r"""Raise unless all of ``inputs`` are integers or booleans."""
+    for x in inputs:
+        dtype = getattr(raw(x), "dtype", np.dtype(type(x)))
+        if dtype.kind not in "iub":
+            raise TypeError(f"{name}: expected integers or booleans, got {dtype}")
+
+
 def bitwise_and(input: Any, other: Any) -> Any:
     r"""``input & other`` of integers or booleans."""
+    _whole("bitwise_and", input, other)
     return run(lambda x, y: x & y, input, other)
 
 
 def bitwise_or(input: Any, other: Any) -> Any:
     r"""``input | other`` of integers or booleans."""
+    _whole("bitwise_or", input, other)
     return run(lambda x, y: x | y, input, other)
 
 
 def bitwise_not(input: Any) -> Any:
     r"""``~input`` of integers or booleans."""
+    _whole("bitwise_not", input)
     return run(lambda x: ~x, input)

@@ -71,6 +71,7 @@ def cumprod(input: Any, dim: int, dtype: Any = None) -> Any:
     r"""The running product along ``dim``; zeros are no special case of its gradient."""
     input = _as(input, dtype)
     if raw(input).dtype.kind in "iub":
+        dim = normalise_axis(dim, len(shape_of(input)), "cumprod")
         return run(lambda x: x.cumprod(axis=dim, dtype=np.int64) if x.ndim else x * 1, input)
     return _doubling(input, dim, lambda x, y: x * y, 1.0, "cumprod")
 

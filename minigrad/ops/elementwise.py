@@ -385,6 +385,8 @@ def ceil(input: Any) -> Any:
 def round(input: Any, *, decimals: int = 0) -> Any:
     r"""The nearest integer, or the nearest multiple of :math:`10^{-\text{decimals}}`; halves to
     even."""
+    if raw(input).dtype.kind in "iu" and decimals >= 0:
+        return input * 1
     if not decimals:
         return Round.apply(input)
     return Round.apply(input * 10.0**decimals) / 10.0**decimals
@@ -453,8 +455,13 @@ def clamp_max(input: Any, max: Any) -> Any:
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Any:
-    r"""``input + weight (end - input)``, all three broadcast."""
-    return input + weight * (end - input)
+    r"""``input + weight (end - input)``, all three broadcast; from the nearer end, so that a weight
+    of 1 gives ``end`` itself."""
+    change = end - input
+    from_start, from_end = input + weight * change, end - (1 - weight) * change
+    if isinstance(weight, (int, float)):
+        return from_start if weight < 0.5 else from_end
+    return where(lt(weight, 0.5), from_start, from_end)
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:

@@ -310,8 +310,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Any:
     winner = xp.zeros(shape, np.int64)
     number = xp.arange(raw(src).size).reshape(raw(src).shape)
     winner[position] = number
-    won = (winner[position] == number).astype(dtype)
-    placed = PutAdd.apply(src * won, index=position, shape=shape)
+    won = winner[position] == number
+    placed = PutAdd.apply(where(won, src, 0.0), index=position, shape=shape)
     return where(hit, placed, input)
 
 
@@ -360,9 +360,14 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
-    r"""``value`` where ``mask`` holds, else ``input``."""
+    r"""``value`` where ``mask`` holds, else ``input``, whose dtype stays."""
     if raw(mask).dtype.kind != "b":
         raise TypeError(f"masked_fill: expected a boolean mask, got {raw(mask).dtype}")
+    dtype = raw(input).dtype
+    if dtype.kind in "iub" and isinstance(value, (int, float)):
+        if dtype.kind != "b" and not float(value).is_integer():
+            raise ValueError(f"masked_fill: {value} is no value of {dtype}")
+        value = bool(value) if dtype.kind == "b" else int(value)
     return where(mask, value, input)
 
 
@@ -370,7 +375,15 @@ def masked_select(input: Any, mask: Any) -> Any:
     r"""The entries of ``input`` where ``mask`` holds, as a vector."""
     from .shape import broadcast_to
 
-    shape = np.broadcast_shapes(shape_of(input), shape_of(mask))
+    if raw(mask).dtype.kind != "b":
+        raise TypeError(f"masked_select: expected a boolean mask, got {raw(mask).dtype}")
+    try:
+        shape = np.broadcast_shapes(shape_of(input), shape_of(mask))
+    except ValueError:
+        raise ValueError(
+            "masked_select: expected input and mask of shapes that broadcast, "
+            f"got {shape_of(input)} and {shape_of(mask)}"
+        ) from None
     return getitem(broadcast_to(input, shape), broadcast_to(mask, shape))
 
 

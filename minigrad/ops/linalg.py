@@ -273,10 +273,19 @@ def _expand_ellipsis(
     return [s.replace("...", letters) for s in inputs], output.replace("...", letters)
 
 
+def _expands(input: Any, product: Any, name: str) -> None:
+    r"""Raise unless ``input`` broadcasts to the product's shape, which stays."""
+    shape, wanted = shape_of(input), shape_of(product)
+    fits = [n in (1, size) for n, size in zip(shape[::-1], wanted[::-1])]
+    if len(shape) > len(wanted) or not all(fits):
+        raise ValueError(f"{name}: expected input to broadcast to {wanted}, got {shape}")
+
+
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     r"""``beta input + alpha mat1 @ mat2`` of matrices; ``input`` broadcasts, and with beta = 0 it
     is not looked at."""
     product = mm(mat1, mat2)
+    _expands(input, product, "addmm")
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
 
@@ -284,5 +293,6 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     r""":func:`addmm` of batches of matrices (N, n, m) and (N, m, p)."""
     product = bmm(batch1, batch2)
+    _expands(input, product, "baddbmm")
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled

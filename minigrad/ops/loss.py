@@ -217,8 +217,10 @@ class BCEWithLogits(Function):
         loss = xp.abs(x)
         loss = xp.exp(-loss)
         loss = xp.log1p(loss)
-        loss += xp.maximum(x, 0)
-        loss -= x * t
+        part = (x > 0).astype(x.dtype)  # max(x, 0) - x t, where x may be infinite
+        part -= t
+        part *= x
+        loss += part
         return loss
 
     def backward(self, g, x, t):

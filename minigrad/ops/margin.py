@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ._base import get_array_module, is_array, raw, shape_of
+from ._base import get_array_module, is_array, normalise_axis, raw, shape_of
 from .activation import logsigmoid, relu, sigmoid, softplus
 from .comparison import eq, ne
 from .elementwise import cast, clamp, minimum, square, where
@@ -25,7 +25,7 @@ from .loss import (
     binary_cross_entropy_with_logits,
 )
 from .reduction import log_softmax, norm, sum
-from .shape import reshape, unsqueeze
+from .shape import broadcast_to, reshape, unsqueeze
 from .transcendental import exp, expm1, log, sqrt
 
 __all__ = [
@@ -41,6 +41,16 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     r"""The cosine of the angle between ``x1`` and ``x2`` along ``dim``:
     :math:`x_1 \cdot x_2 / (\max(\lVert x_1 \rVert, \epsilon) \max(\lVert x_2 \rVert, \epsilon))`.
     """
+    shapes = shape_of(x1), shape_of(x2)
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(
+            f"cosine_similarity: expected shapes that broadcast, got {shapes[0]} and {shapes[1]}"
+        ) from None
+    normalise_axis(dim, len(shape), "cosine_similarity")
+    x1, x2 = (x if raw(x).dtype.kind == "f" else x * 1.0 for x in (x1, x2))
+    x1, x2 = (x if shape_of(x) == shape else broadcast_to(x, shape) for x in (x1, x2))
     lengths = [clamp(norm(x, 2.0, dim), min=eps) for x in (x1, x2)]
     return sum(x1 * x2, dim) / (lengths[0] * lengths[1])
 
@@ -122,7 +132,7 @@ def triplet_margin_loss(
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     r""":math:`\ln(1 + e^{-t x})` for t = ±1, without overflow."""
     _same_shape(input, target, "soft_margin_loss")
-    return _reduce(softplus(-target * input, threshold=math.inf), reduction, "soft_margin_loss")
+    return _reduce(softplus(-(target * input), threshold=math.inf), reduction, "soft_margin_loss")
 
 
 def multilabel_soft_margin_loss(
@@ -190,9 +200,9 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     n, classes = shape_of(x)
     t = _index_array(target, input, name).reshape(n, classes)
     xp = get_array_module(t)
+    _check_range(xp.where(t == -1, 0, t), classes, name, allow_negative=False)
     given = (t < 0).cumsum(axis=1) == 0  # (N, labels), before the first -1
     t = xp.where(given, t, 0)
-    _check_range(t, classes, name, allow_negative=False)
     hot = (t[:, :, None] == xp.arange(classes)) & given[:, :, None]  # (N, labels, C)
     label = hot.any(axis=1)[:, None, :]
     z = relu(unsqueeze(x, 1) - unsqueeze(gather(x, 1, t), 2) + 1)

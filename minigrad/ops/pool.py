@@ -346,6 +346,8 @@ def _max_pool(
     return_indices: bool,
 ) -> Any:
     images = _four_axes(name, axes, x)
+    if raw(x).dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected real numbers, got {raw(x).dtype}")
     windows = _windows(
         name, axes, shape_of(x)[-axes:], kernel_size, stride, padding, dilation, ceil_mode
     )
@@ -369,6 +371,8 @@ def _avg_pool(
     divisor_override: int | None,
 ) -> Any:
     images = _four_axes(name, axes, x)
+    if raw(x).dtype.kind != "f":
+        raise TypeError(f"{name}: expected floating numbers, got {raw(x).dtype}")
     windows = _windows(name, axes, shape_of(x)[-axes:], kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is None:
         divisor = kernels.divisors(windows, count_include_pad, windows.padding)

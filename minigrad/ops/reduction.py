@@ -459,7 +459,9 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> 
     if p == -math.inf:
         return amin(abs_(input), dim, keepdim)
     if p == 0:
-        ones = where(raw(input) == 0, 0.0, where(raw(input) == 0, 1.0, input) * 0 + 1)
+        array = raw(input)
+        plain = (array != 0) & get_array_module(array).isfinite(array)
+        ones = where(array == 0, 0.0, where(plain, input, 1.0) * 0 + 1)
         return sum(ones, dim, keepdim)
     if p == 1:
         return sum(abs_(input), dim, keepdim)

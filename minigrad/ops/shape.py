@@ -348,6 +348,8 @@ def split(input: Any, split_size: int | Sequence[int], dim: int = 0) -> tuple[An
     r"""Consecutive parts along ``dim``: of one size (the last may be smaller), or of given ones."""
     shape = shape_of(input)
     axis = normalise_axis(dim, len(shape), "split")
+    if not shape:
+        raise ValueError("split: expected at least one axis, got shape ()")
     n = shape[axis]
     if isinstance(split_size, (int, np.integer)):
         if split_size <= 0:
@@ -364,7 +366,10 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     r"""At most ``chunks`` parts of equal size along ``dim`` (the last may be smaller)."""
     if chunks <= 0:
         raise ValueError(f"chunk: expected a positive number of chunks, got {chunks}")
-    n = shape_of(input)[normalise_axis(dim, len(shape_of(input)), "chunk")]
+    axis, shape = normalise_axis(dim, len(shape_of(input)), "chunk"), shape_of(input)
+    if not shape:
+        raise ValueError("chunk: expected at least one axis, got shape ()")
+    n = shape[axis]
     if not n:
         return split(input, [0] * chunks, dim)  # as PyTorch has it
     return split(input, -(-n // chunks), dim)
@@ -373,6 +378,8 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
 def unbind(input: Any, dim: int = 0) -> tuple[Any, ...]:
     r"""The slices along ``dim``, without that axis."""
     axis = normalise_axis(dim, len(shape_of(input)), "unbind")
+    if not shape_of(input):
+        raise ValueError("unbind: expected at least one axis, got shape ()")
     if not shape_of(input)[axis]:
         return ()
     return tuple([squeeze(part, axis) for part in split(input, 1, axis)])
@@ -418,6 +425,8 @@ def roll(input: Any, shifts: int | Sequence[int], dims: Any = None) -> Any:
         axes = tuple([normalise_axis(a, len(shape_of(input)), "roll") for a in named])
     if len(shifts) != (1 if axes is None else len(axes)):
         raise ValueError(f"roll: expected a shift for each axis, got {shifts} for {dims}")
+    if axes is not None and not shape_of(input):
+        raise IndexError(f"roll: expected at least one axis for dims {dims}, got shape ()")
     if axes is not None and len(set(axes)) != len(axes):  # an axis named twice is shifted twice
         total = {a: sum([s for s, b in zip(shifts, axes) if a == b]) for a in axes}
         axes, shifts = tuple(total), tuple(total.values())
@@ -448,6 +457,8 @@ def repeat_interleave(input: Any, repeats: int, dim: int | None = None) -> Any:
     r"""Each entry repeated ``repeats`` times along ``dim`` (flattened if None)."""
     if dim is None:
         input, dim = flatten(input), 0
+    if repeats < 0:
+        raise ValueError(f"repeat_interleave: expected repeats >= 0, got {repeats}")
     shape = shape_of(input)
     dim = normalise_axis(dim, len(shape), "repeat_interleave")
     wide = reshape(input, (*shape[: dim + 1], 1, *shape[dim + 1 :]))

@@ -88,7 +88,8 @@ class Atan2(RealFunction):
 
     def backward(self, g, y, x):
         need_y, need_x = self.needs_input_grad
-        g = g / (x * x + y * y)
+        square = x * x + y * y
+        g = g / where(square == 0, 1.0, square)  # 0 at the origin, as in PyTorch
         return g * x if need_y else None, -g * y if need_x else None
 
 

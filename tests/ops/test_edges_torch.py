@@ -117,6 +117,34 @@ CALLS: list[tuple[str, Callable[[Any, Any], Any]]] = [
     ("lerp number", lambda m, T: m.lerp(T([1.0, 2]), T([3.0, 3]), 0.25)),
     ("diff twice", lambda m, T: m.diff(T(X), 2)),
     ("count_nonzero", lambda m, T: m.count_nonzero(T([[0, 1], [2, 0]]), dim=(0, 1))),
+    ("lerp to the end", lambda m, T: m.lerp(T([0.1, 1e8]), T([0.3, 1.0]), T([1.0, 1.0]))),
+    ("scatter inf", lambda m, T: m.scatter(T(X), 1, T([[0, 2]]), T([[INF, -INF]]))),
+    ("norm 0 of inf", lambda m, T: m.norm(T([INF, -INF, 0, NAN, 2]), 0)),
+    ("round integers", lambda m, T: m.round(T([1, -2]))),
+    ("relu6 integers", lambda m, T: m.nn.functional.relu6(T([1, -2, 9]))),
+    ("masked_fill integers", lambda m, T: T([1, 2]).masked_fill(T([True, False]), 5.0)),
+    ("masked_fill inf", lambda m, T: T([1, 2]).masked_fill(T([True, False]), INF)),
+    ("masked_fill booleans", lambda m, T: T([True, False]).masked_fill(T([False, True]), 2.0)),
+    ("masked_select integers", lambda m, T: m.masked_select(T(X), T([[0, 1, 1]]))),
+    ("addmm too few rows", lambda m, T: m.addmm(m.ones(3, 4), m.ones(1, 2), m.ones(2, 4))),
+    ("addmm too many axes", lambda m, T: m.addmm(m.ones(1, 3, 4), m.ones(3, 2), m.ones(2, 4))),
+    ("baddbmm", lambda m, T: m.baddbmm(m.ones(2, 3, 4), m.ones(2, 3, 2), m.ones(2, 2, 1))),
+    ("split 0-d", lambda m, T: m.split(T(1.0), 1)),
+    ("chunk 0-d", lambda m, T: m.chunk(T(1.0), 1)),
+    ("unbind 0-d", lambda m, T: m.unbind(T(1.0))),
+    ("roll 0-d", lambda m, T: m.roll(T(1.0), 1, 0)),
+    ("repeat_interleave negative", lambda m, T: m.repeat_interleave(T(X), -1, 0)),
+    ("cumprod outside", lambda m, T: m.cumprod(T([1, 2]), 1)),
+    ("bce inf", lambda m, T: m.nn.functional.binary_cross_entropy_with_logits(
+        T([INF, 1e4, -1e4]), T([0.25, 0.25, 0.25]), reduction="none")),
+    ("cosine broadcast", lambda m, T: m.cosine_similarity(T([[2.0], [-1]]), T(X), 1)),
+    ("cosine outside", lambda m, T: m.cosine_similarity(T(X), T(X), 2)),
+    ("soft margin bytes", lambda m, T: m.nn.functional.soft_margin_loss(
+        T([1.0, -2]), T([1, 1]).to(m.uint8))),
+    ("multilabel margin label", lambda m, T: m.nn.functional.multilabel_margin_loss(
+        T([[1.0, 2]]), T([[0, -2]]))),
+    ("avg_pool booleans", lambda m, T: m.nn.functional.avg_pool1d(T([[True, False]]), 2)),
+    ("max_pool booleans", lambda m, T: m.nn.functional.max_pool1d(T([[True, False]]), 2)),
 ]  # fmt: skip
 
 
@@ -153,3 +181,42 @@ def test_gradient_of_norms_of_rows_with_zeros(p: Any) -> None:
         np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-6)
     else:
         assert not x.grad.numpy().any()  # PyTorch records nothing for p = 0
+
+
+GRADIENTS: list[tuple[str, Callable[[Any, Any, Any], Any], list[float], list[float]]] = [
+    ("atan2 at the origin", lambda m, a, b: m.atan2(a, b), [0.0, 1.0], [0.0, 2.0]),
+    ("scatter inf", lambda m, a, b: m.scatter(a, 0, m.arange(1), b[:1]), [1.0, 2.0], [INF, 1.0]),
+    ("prelu inf", lambda m, a, b: m.nn.functional.prelu(a, b[:1]), [INF, -2.0], [0.5, 0.0]),
+    ("lerp", lambda m, a, b: m.lerp(a, b, m.arange(2) * 1.0), [1.0, 2.0], [3.0, 5.0]),
+    ("cosine", lambda m, a, b: m.cosine_similarity(a[:1], b, 0), [1.0, 2.0], [3.0, -5.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "a", "b"), GRADIENTS, ids=[g[0] for g in GRADIENTS])
+def test_gradients(name: str, call: Callable[[Any, Any, Any], Any], a: Any, b: Any) -> None:
+    ours = [mg.tensor(v, requires_grad=True) for v in (a, b)]
+    theirs = [torch.tensor(v, requires_grad=True) for v in (a, b)]
+    call(mg, *ours).sum().backward()
+    call(torch, *theirs).sum().backward()
+    for x, y in zip(ours, theirs):
+        np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+BOOLEANS, COMPLEX = [True, False], np.array([1 + 2j])
+UNDEFINED: list[tuple[str, Callable[[], Any]]] = [
+    ("neg", lambda: -mg.tensor(BOOLEANS)),
+    ("sub", lambda: mg.tensor(BOOLEANS) - mg.tensor(BOOLEANS)),
+    ("sign", lambda: mg.sign(mg.tensor(BOOLEANS))),
+    ("bitwise_not", lambda: mg.bitwise_not(mg.ones(2))),
+    ("huber", lambda: mg.huber_loss(mg.tensor([1]), mg.tensor([2]))),
+    ("exp", lambda: mg.exp(mg.Tensor(COMPLEX))),
+    ("tensor", lambda: mg.tensor(COMPLEX)),
+    ("tensor", lambda: mg.tensor(np.array(["a"]))),
+    ("from_numpy", lambda: mg.from_numpy(np.array([None]))),
+]
+
+
+@pytest.mark.parametrize(("name", "call"), UNDEFINED)
+def test_dtypes_without_a_meaning_are_named(name: str, call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match=rf"^\w*{name}\w*: "):
+        call()

@@ -168,11 +168,12 @@ SPECIAL = {
     "scaled_dot_product_attention-gqa": lambda *x: _attention(*x, enable_gqa=True),
     "roll": lambda x, shifts, dims: torch.roll(x, shifts, dims),
 }
-# Ours alone, random, moved to another device, or too coarse there (polygamma, to 1e-9).
+# Ours alone, random, moved to another device, too coarse there (polygamma, to 1e-9), or layers.
 WITHOUT = {
     "move", "sum_to", "batch_norm-running", "dropout", "dropout1d", "dropout2d", "gaussian_sample",
     "alpha_dropout", "feature_alpha_dropout", "rrelu", "polygamma", "focal_loss",
     "sigmoid_focal_loss", "capsule_margin_loss",
+    "rnn_layer", "lstm_layer", "gru_layer",  # see tests/nn/test_recurrent_torch.py
 }  # fmt: skip
 
 # PyTorch rounds a constant of these derivatives to float32.
