@@ -54,13 +54,14 @@ def main() -> None:
     if importlib.util.find_spec("minigrad") is None:
         raise SystemExit("minigrad is not installed: pip install -e '.[models]'")
     family = None
+    width = 2 + max(len(entry.name) for entry in entries())
     for entry in entries():
         if entry.name.partition(".")[0] != family:
             family = entry.name.partition(".")[0]
             print(f"\n{family}")
-        print(f"  {entry.name:<24}{entry.title}")
-        print(f"  {'':<24}paper:  {entry.paper or '-'}")
-        print(f"  {'':<24}expect: {entry.expect or '-'}")
+        print(f"  {entry.name:<{width}}{entry.title}")
+        print(f"  {'':<{width}}paper:  {entry.paper or '-'}")
+        print(f"  {'':<{width}}expect: {entry.expect or '-'}")
     print("\ntrain one:     python -m models.FAMILY.NAME   (--quick to try, --help for options)")
     print("use one:       python -m models.supervised.mobilenet_v2 PHOTO --weights FILE")
 

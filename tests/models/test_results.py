@@ -30,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(results, "TABLE", tmp_path / "models" / "RESULTS.md")
     monkeypatch.setattr(results, "README", tmp_path / "README.md")
     (tmp_path / "models").mkdir()
-    (tmp_path / "README.md").write_text(f"before\n{results.BEGIN}old\n{results.END}after\n")
+    (tmp_path / "README.md").write_text(f"before\n{results.BEGIN}STALE\n{results.END}after\n")
     return tmp_path
 
 
@@ -59,7 +59,7 @@ def test_the_readme_gets_the_range_over_seeds(elsewhere: Path) -> None:
         run = put(elsewhere / f"run{seed}", command=command, seed=seed, metrics=metrics)
         results.main([run])
     text = (elsewhere / "README.md").read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "STALE" not in text
     assert "| test accuracy 97.00 % to 98.00 % (2 seeds) |" in text
     (elsewhere / "README.md").write_text("no table")
     with pytest.raises(SystemExit, match="README.md lacks the line <!-- models"):
