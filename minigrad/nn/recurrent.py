@@ -7,6 +7,7 @@ arithmetic of one layer is in ``ops/recurrent.py``.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from .. import ops
@@ -58,6 +59,12 @@ class _Recurrent(Module):
         for name, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= p < 1:
                 raise ValueError(f"{self.kind}: expected {name} in [0, 1), got {p}")
+        if dropout and num_layers == 1:
+            warnings.warn(
+                f"{self.kind}: dropout={dropout} acts between layers, and there is one; "
+                "recurrent_dropout acts within it",
+                stacklevel=3 if self.kind == "RNN" else 2,
+            )
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         like = {"device": device, "dtype": dtype}

@@ -279,13 +279,14 @@ def binary_cross_entropy(
     :func:`binary_cross_entropy_with_logits` is exact where this one saturates.
 
     Raises:
-        ValueError: an input outside [0, 1].
+        ValueError: an input or a target outside [0, 1].
     """
     name = "binary_cross_entropy"
     _same_shape(input, target, name)
-    p = raw(input)
-    if isinstance(p, np.ndarray) and p.size and not (p.min() >= 0 and p.max() <= 1):
-        raise ValueError(f"{name}: expected probabilities in [0, 1], got {p.min()} ... {p.max()}")
+    for p in (raw(input), raw(target)):
+        if isinstance(p, np.ndarray) and p.size and not (p.min() >= 0 and p.max() <= 1):
+            found = f"{p.min()} ... {p.max()}"
+            raise ValueError(f"{name}: expected probabilities in [0, 1], got {found}")
     loss = BCE.apply(input, target)
     if weight is not None:
         loss = loss * weight

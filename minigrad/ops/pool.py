@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..kernels import pool as kernels
 from ..kernels.windows import Windows
 from ._base import Function, get_array_module, raw, run, shape_of
 from .conv import integers
 from .indexing import gather
-from .linalg import matmul
-from .shape import reshape
+from .reduction import mean
+from .shape import reshape, stack
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -404,12 +402,12 @@ def _bounds(n: int, out: int) -> list[tuple[int, int]]:
     return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
 
 
-def _averaging(n: int, out: int, like: Any) -> Any:
-    r"""The matrix (out, n) that averages over the windows of an axis."""
-    matrix = np.zeros((out, n))
-    for i, (start, stop) in enumerate(_bounds(n, out)):
-        matrix[i, start:stop] = 1 / (stop - start)
-    return get_array_module(raw(like)).asarray(matrix.astype(like.dtype))
+def _averaged(x: Any, axis: int, out: int) -> Any:
+    r"""The means over the windows of an axis, -1 or -2. A product with a matrix would be shorter;
+    its zeros would spread an infinity, or a NaN, to windows that do not contain it."""
+    lead = (..., *[slice(None)] * (-1 - axis))
+    windows = [slice(start, stop) for start, stop in _bounds(shape_of(x)[axis], out)]
+    return stack([mean(x[(lead[0], w, *lead[1:])], axis) for w in windows], axis)
 
 
 def _adaptive_avg(name: str, axes: int, x: Any, output_size: Any) -> Any:
@@ -418,10 +416,11 @@ def _adaptive_avg(name: str, axes: int, x: Any, output_size: Any) -> Any:
     kernel = _even_windows(size, out)
     if kernel is not None:
         return _avg_pool(name, axes, x, kernel, None, 0, False, True, None)
-    # Averaging an axis is a product with a matrix, one for each axis.
-    y = matmul(images, _averaging(size[-1], out[-1], x).T)
+    if raw(x).dtype.kind != "f":
+        raise TypeError(f"{name}: expected floating numbers, got {raw(x).dtype}")
+    y = _averaged(images, -1, out[-1])
     if axes == 2:
-        y = matmul(_averaging(size[0], out[0], x), y)
+        y = _averaged(y, -2, out[0])
     return _restore(y, axes, x)
 
 

@@ -164,3 +164,11 @@ def test_the_bits_do_not_depend_on_the_threads(kind):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_dropout_between_the_layers_of_one(kind):
+    """It would do nothing, silently."""
+    with pytest.warns(UserWarning, match="acts between layers") as caught:
+        kind(2, 3, dropout=0.5)
+    assert caught[0].filename == __file__

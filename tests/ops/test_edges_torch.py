@@ -143,6 +143,13 @@ CALLS: list[tuple[str, Callable[[Any, Any], Any]]] = [
         T([1.0, -2]), T([1, 1]).to(m.uint8))),
     ("multilabel margin label", lambda m, T: m.nn.functional.multilabel_margin_loss(
         T([[1.0, 2]]), T([[0, -2]]))),
+    ("bce target", lambda m, T: m.nn.functional.binary_cross_entropy(T([0.5]), T([1.5]))),
+    ("adaptive inf 1d", lambda m, T: m.nn.functional.adaptive_avg_pool1d(
+        T([[1, INF, 3, 4, 5]]), 3)),
+    ("adaptive inf 2d", lambda m, T: m.nn.functional.adaptive_avg_pool2d(
+        T([[[INF, 1, 2], [3, 4, 5], [6, 7, -INF]]]), 2)),
+    ("area nan", lambda m, T: m.nn.functional.interpolate(
+        T([[[1, NAN, 3, 4, 5]]]), 3, mode="area")),
     ("avg_pool booleans", lambda m, T: m.nn.functional.avg_pool1d(T([[True, False]]), 2)),
     ("max_pool booleans", lambda m, T: m.nn.functional.max_pool1d(T([[True, False]]), 2)),
 ]  # fmt: skip
