@@ -273,7 +273,8 @@ def _crop(x: Any, padding: Padding) -> tuple[Any, Padding]:
 
 def _matrix(w: Any) -> Any:
     r"""(O, C, kh, kw) -> (kh kw C, O)"""
-    return w.transpose(2, 3, 1, 0).reshape(-1, w.shape[0])
+    O, C, kh, kw = w.shape
+    return w.transpose(2, 3, 1, 0).reshape(kh * kw * C, O)
 
 
 def _channel_taps(w: Any) -> Any:

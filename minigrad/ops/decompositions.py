@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import check_later
-from ._base import Function, get_array_module, shape_of
+from ._base import Function, get_array_module, raw, shape_of
 from .linalg import matmul
 from .reduction import sum_to
 from .shape import transpose, tril, triu
@@ -73,6 +73,8 @@ def _square(name: str, a: Any) -> None:
     shape = shape_of(a)
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(f"{name}: expected square matrices (..., N, N), got shape {shape}")
+    if raw(a).dtype == np.float16:
+        raise TypeError(f"{name}: expected float32 or float64, got float16")
 
 
 def cholesky(input: Any, upper: bool = False) -> Any:

@@ -457,11 +457,12 @@ def clamp_max(input: Any, max: Any) -> Any:
 def lerp(input: Any, end: Any, weight: Any) -> Any:
     r"""``input + weight (end - input)``, all three broadcast; from the nearer end, so that a weight
     of 1 gives ``end`` itself."""
-    change = end - input
-    from_start, from_end = input + weight * change, end - (1 - weight) * change
     if isinstance(weight, (int, float)):
-        return from_start if weight < 0.5 else from_end
-    return where(lt(weight, 0.5), from_start, from_end)
+        base, share = (input, weight) if weight < 0.5 else (end, weight - 1)
+    else:
+        near = lt(weight, 0.5)
+        base, share = where(near, input, end), where(near, weight, weight - 1)
+    return base + share * (end - input)
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:

@@ -248,12 +248,14 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
         raise ValueError(f"take_along_dim: expected {len(shape)} axes, got {tuple(index.shape)}")
     if not shape:
         return gather(input, 0, index)
-    common = list(
-        np.broadcast_shapes(
-            [n for i, n in enumerate(shape) if i != axis],
-            [n for i, n in enumerate(index.shape) if i != axis],
-        )
-    )
+    rest = [tuple([n for i, n in enumerate(s) if i != axis]) for s in (shape, index.shape)]
+    try:
+        common = list(np.broadcast_shapes(*rest))
+    except ValueError:
+        raise ValueError(
+            f"take_along_dim: expected shapes that broadcast but for axis {axis}, "
+            f"got {tuple(shape)} and {tuple(index.shape)}"
+        ) from None
     index = broadcast_to(index, common[:axis] + [index.shape[axis]] + common[axis:])
     input = broadcast_to(input, common[:axis] + [shape[axis]] + common[axis:])
     return gather(input, axis, index)

@@ -254,6 +254,8 @@ class BCE(Function):
     r"""l = -t ln p - (1-t) ln(1-p) with logarithms no less than -100, as in PyTorch;
     p̄ = l̄ (p - t) / (p (1 - p)), t̄ = l̄ (ln(1-p) - ln p)."""
 
+    to_float = True
+
     def forward(self, p, t):
         xp = get_array_module(p)
         tiny = math.exp(-100.0) if p.dtype == np.float64 else 1e-44

@@ -249,6 +249,9 @@ def batch_norm(
             raise ValueError(
                 f"batch_norm: expected {name} of shape ({channels},), got {shape_of(t)}"
             )
+        moves = training and name in ("running_mean", "running_var")
+        if moves and t is not None and raw(t).dtype.kind != "f":
+            raise TypeError(f"batch_norm: expected {name} of floats, got {raw(t).dtype}")
     if not training and (running_mean is None) != (running_var is None):
         raise ValueError("batch_norm: expected both running statistics, or neither")
     if training or running_mean is None:

@@ -118,6 +118,9 @@ CALLS: list[tuple[str, Callable[[Any, Any], Any]]] = [
     ("diff twice", lambda m, T: m.diff(T(X), 2)),
     ("count_nonzero", lambda m, T: m.count_nonzero(T([[0, 1], [2, 0]]), dim=(0, 1))),
     ("lerp to the end", lambda m, T: m.lerp(T([0.1, 1e8]), T([0.3, 1.0]), T([1.0, 1.0]))),
+    ("take_along_dim shapes", lambda m, T: m.take_along_dim(T(X), T([[0], [1], [0]]), 1)),
+    ("batch_norm integers", lambda m, T: m.nn.functional.batch_norm(
+        T(X), T([0, 0, 0]), T([1, 1, 1]), training=True)),
     ("scatter inf", lambda m, T: m.scatter(T(X), 1, T([[0, 2]]), T([[INF, -INF]]))),
     ("norm 0 of inf", lambda m, T: m.norm(T([INF, -INF, 0, NAN, 2]), 0)),
     ("round integers", lambda m, T: m.round(T([1, -2]))),
@@ -194,6 +197,7 @@ GRADIENTS: list[tuple[str, Callable[[Any, Any, Any], Any], list[float], list[flo
     ("atan2 at the origin", lambda m, a, b: m.atan2(a, b), [0.0, 1.0], [0.0, 2.0]),
     ("scatter inf", lambda m, a, b: m.scatter(a, 0, m.arange(1), b[:1]), [1.0, 2.0], [INF, 1.0]),
     ("prelu inf", lambda m, a, b: m.nn.functional.prelu(a, b[:1]), [INF, -2.0], [0.5, 0.0]),
+    ("lerp from inf", lambda m, a, b: m.lerp(a, a * 0 + 1, b), [3.0, 4.0], [0.25, 0.75]),
     ("lerp", lambda m, a, b: m.lerp(a, b, m.arange(2) * 1.0), [1.0, 2.0], [3.0, 5.0]),
     ("cosine", lambda m, a, b: m.cosine_similarity(a[:1], b, 0), [1.0, 2.0], [3.0, -5.0]),
 ]
@@ -215,6 +219,7 @@ UNDEFINED: list[tuple[str, Callable[[], Any]]] = [
     ("sub", lambda: mg.tensor(BOOLEANS) - mg.tensor(BOOLEANS)),
     ("sign", lambda: mg.sign(mg.tensor(BOOLEANS))),
     ("bitwise_not", lambda: mg.bitwise_not(mg.ones(2))),
+    ("cholesky", lambda: mg.cholesky(mg.ones(1, 1, dtype=mg.float16))),
     ("huber", lambda: mg.huber_loss(mg.tensor([1]), mg.tensor([2]))),
     ("exp", lambda: mg.exp(mg.Tensor(COMPLEX))),
     ("tensor", lambda: mg.tensor(COMPLEX)),
