@@ -24,6 +24,10 @@ OWN: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**IMAGES, "data": "shapes"},
     "autoencoders.plain": SAMPLES,
     "autoencoders.state": SAMPLES,
+    "flows.energies": {"steps": 3, "lengths": (2, 3), "test_samples": 60},
+    "flows.realnvp": {"steps": 3, "hidden": 32, "test_points": 60, "grid": 0.1},
+    "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
+    "flows.vae_nf": {**IMAGES, "iwae_images": 10},
 }
 
 

@@ -35,6 +35,17 @@ TINY: dict[str, dict[str, Any]] = {
     "autoencoders.denoising_classifier": FEW,
     "autoencoders.plain": SAMPLES,
     "autoencoders.state": SAMPLES,
+    "flows.energies": {"epochs": 2, "steps": 6, "lengths": (2, 3), "test_samples": 100},
+    "flows.realnvp": {
+        "epochs": 2,
+        "steps": 6,
+        "hidden": 32,
+        "validation": 100,
+        "test_points": 100,
+        "grid": 0.1,
+    },
+    "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
+    "flows.vae_nf": {**IMAGES, "iwae_images": 10},
 }
 
 

@@ -1,0 +1,1 @@
+r"""Normalising flows: invertible networks with exact densities, alone and as posteriors."""

@@ -1,0 +1,56 @@
+r"""Plots of a plane: what is drawn where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minigrad.visualize import plot_densities, plot_points
+
+pytest.importorskip("matplotlib")
+
+EXTENT = (-1.0, 3.0, 0.0, 2.0)
+
+
+def test_densities() -> None:
+    values = np.arange(15.0).reshape(3, 5)
+    figure = plot_densities({"one": values, "two": values * 9}, EXTENT, "A title", columns=1)
+    assert figure.get_suptitle() == "A title"
+    assert [ax.get_title() for ax in figure.axes] == ["one", "two"]
+    for ax, scale in zip(figure.axes, (1, 9)):
+        assert (*ax.get_xlim(), *ax.get_ylim()) == EXTENT
+        (image,) = ax.images
+        np.testing.assert_array_equal(image.get_array(), values * scale)
+        assert image.origin == "lower"  # the first row lies at the bottom
+        assert image.get_clim() == (0, 14 * scale)  # each panel to its own largest value
+        # Pixels are centred on the grid: the outer ones stick out by half.
+        assert image.get_extent() == [-1.5, 3.5, -0.5, 2.5]
+
+
+def test_points() -> None:
+    points = np.array([[0.0, 1.0], [2.0, 0.5], [1.0, 1.5]])
+    figure = plot_points(
+        {"a": points, "b": points + 0.1, "c": points}, EXTENT, labels=[7, 3, 7], columns=2
+    )
+    drawn = [ax for ax in figure.axes if ax.collections]
+    assert [ax.get_title() for ax in drawn] == ["a", "b", "c"] and len(figure.axes) == 4
+    np.testing.assert_array_equal(drawn[1].collections[0].get_offsets(), points + 0.1)
+    colours = drawn[0].collections[0].get_facecolors()
+    assert (colours[0] == colours[2]).all() and (colours[0] != colours[1]).any()
+    assert len(plot_points({"a": points}, EXTENT).axes) == 1
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: plot_densities({}, EXTENT), "one panel and one column or more"),
+        (lambda: plot_densities({"a": np.ones(3)}, EXTENT), "finite values .H, W. >= 0 in 'a'"),
+        (lambda: plot_densities({"a": -np.ones((2, 2))}, EXTENT), "finite values .H, W. >= 0"),
+        (lambda: plot_densities({"a": np.ones((2, 2))}, (1, 0, 0, 1)), "left < right"),
+        (lambda: plot_points({"a": np.ones((2, 3))}, EXTENT), "points .N, 2. in 'a', got shape"),
+        (lambda: plot_points({"a": np.ones((2, 2))}, EXTENT, [1]), r"labels \(2,\) for 'a'"),
+    ],
+)
+def test_mistakes(call, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        call()
