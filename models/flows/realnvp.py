@@ -73,7 +73,7 @@ class Config(RunConfig):
     test_points: int = 10_000  #: points for the test
     grid: float = 0.01  #: spacing of the grid on which the density is integrated
 
-    quick_values: ClassVar = {"epochs": 4, "steps": 100, "test_points": 2000, "grid": 0.025}
+    quick_values: ClassVar = {"epochs": 3, "steps": 60, "test_points": 2000, "grid": 0.025}
 
     resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
 

@@ -1,4 +1,4 @@
-r"""Normalising flows: exact densities, what a wrong account of them gives, and that they learn."""
+r"""Normalising flows: exact densities, and what a wrong account of them gives."""
 
 from __future__ import annotations
 
