@@ -28,6 +28,7 @@ OWN: dict[str, dict[str, Any]] = {
     "flows.realnvp": {"steps": 3, "hidden": 32, "test_points": 60, "grid": 0.1},
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
+    "neural_process.curves": {"steps": 3, "test_curves": 20},
 }
 
 

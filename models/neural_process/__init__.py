@@ -1,0 +1,1 @@
+r"""Neural processes: distributions over functions, learned from many functions."""
