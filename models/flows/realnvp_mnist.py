@@ -71,7 +71,7 @@ class Config(RunConfig):
     lr: float = 3e-3  #: learning rate of Adam at the start
     schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
     batch_size: int = 64  #: images in a step
-    epochs: int = 3  #: passes over the training images
+    epochs: int = 2  #: passes over the training images
     validation: int = 2000  #: training images held out for the curves
     train_images: int | None = None  #: train on this many only
     test_images: int | None = None  #: test on this many only

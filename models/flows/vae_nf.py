@@ -269,6 +269,12 @@ class VAE(nn.Module):
         z, log_det = self.flow(z0, h)
         return z, log_q - log_det
 
+    def center(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Images to where the flow takes the mean of z_0, a code to decode, and its log-variance
+        before the flow."""
+        mean, log_var, h = self.encode(x.flatten(1))
+        return self.flow(mean, h)[0], log_var
+
 
 def log_normal(z: Tensor, mean: Tensor | float = 0.0, log_var: Tensor | float = 0.0) -> Tensor:
     r"""log N(z; mean, diag exp(log_var)), *summed* over the dimensions: (N, D) -> (N,)."""
@@ -324,7 +330,7 @@ def train(config: Config) -> Result:
     pictures(
         run,
         loaders.test,
-        lambda x: model.encode(x.flatten(1))[:2],
+        model.center,
         model.decode,
         model.latent,
         f"VAE with {config.length} {config.flow} layers" if config.flow != "none" else "VAE",

@@ -354,6 +354,19 @@ def test_the_ratio_to_the_prior_has_mean_one(flow: str) -> None:
     assert abs(wrong.mean() - 1) > 20 * wrong.std() / math.sqrt(len(wrong))
 
 
+@pytest.mark.parametrize("flow", FLOWS)
+def test_the_center_goes_through_the_flow(flow: str) -> None:
+    """Without noise a sample is the center: what the decoder takes is z_K, never z_0."""
+    model = small(flow)
+    nn.init.constant_(model.log_var.weight, 0.0)
+    nn.init.constant_(model.log_var.bias, -60.0)
+    x = mg.tensor(np.random.default_rng(0).random((3, 1, 28, 28)))
+    z, _ = model.sample(x.flatten(1))
+    np.testing.assert_allclose(model.center(x)[0].data, z.data, atol=1e-9)
+    moved = abs(z.data - model.encode(x.flatten(1))[0].data).max() > 1e-3
+    assert moved == (flow != "none")
+
+
 def test_densities_are_summed_not_averaged() -> None:
     z = mg.zeros(3, 40)
     assert vae_nf.log_normal(z).data[0] == pytest.approx(-20 * math.log(2 * math.pi), rel=1e-6)
