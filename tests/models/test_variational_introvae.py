@@ -186,6 +186,7 @@ RING = {
     "margin": 4.0,
     "alpha": 0.6,
     "beta": 4.0,
+    "vae_epochs": 3,
     "lr": 2e-3,
     "epochs": 25,
 }
