@@ -16,7 +16,7 @@ from ._base import Function, get_array_module, normalise_axis, raw, run, shape_o
 from .indexing import _index_array, argsort, take_along_dim
 from .padding import pad
 from .reduction import _as
-from .shape import flip, movedim, reshape, squeeze
+from .shape import flip, movedim, squeeze
 from .special import logaddexp
 
 __all__ = [
@@ -31,7 +31,7 @@ class CumSum(Function):
         self.axis = axis
 
     def forward(self, x):
-        return x.cumsum(axis=self.axis)
+        return x.cumsum(axis=self.axis, dtype=None if x.dtype.kind == "f" else np.int64)
 
     def backward(self, g):
         return flip(cumsum(flip(g, (self.axis,)), self.axis), (self.axis,))
@@ -93,14 +93,32 @@ def diff(input: Any, n: int = 1, dim: int = -1) -> Any:
 
 
 # --------------------------------------------------------------------------------- order, counting
+class Median(Function):
+    r"""y = the middle one of all entries; those that are equal to it share ȳ equally."""
+
+    def forward(self, x):
+        xp = get_array_module(x)
+        flat = x.reshape(-1)
+        y = xp.sort(flat)[(flat.size - 1) // 2]
+        if x.dtype.kind == "f":
+            y = xp.where(xp.isnan(x).any(), math.nan, y).astype(x.dtype)
+        if self.recording:
+            hit = ((x == y) | (xp.isnan(x) & xp.isnan(y))).astype(x.dtype)
+            self.weight = hit / hit.sum()
+        return y.reshape(())
+
+    def backward(self, g):
+        return g * self.weight
+
+
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     r"""The middle entry in order, the lower one of two; NaN if there is a NaN. With ``dim``,
-    ``(values, indices)`` along it."""
+    ``(values, indices)`` along it, and the gradient goes to the entry at the index."""
     shape = shape_of(input)
     if dim is None:
         if not math.prod(shape):
             return run(lambda x: get_array_module(x).full((), math.nan, x.dtype), input)
-        return median(reshape(input, (-1,)), 0)[0]
+        return Median.apply(input)
     axis = normalise_axis(dim, len(shape), "median")
     n = shape[axis] if shape else 1
     if not n:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..backend import get_default_dtype
 from ._base import Function, get_array_module, is_tensor, raw, run
-from .comparison import eq, ge, gt, le, logical_and, lt
+from .comparison import eq, ge, gt, le, logical_and, logical_or, lt, ne
 
 __all__ = [
     "abs", "add", "addcdiv", "addcmul", "cast", "ceil", "clamp", "clamp_max", "clamp_min", "clip",
@@ -424,8 +424,17 @@ def _same_dtype(x: Any, y: Any) -> tuple[Any, Any]:
     return tuple(_convert(Where, [x, y], [raw(x), raw(y)]) or (x, y))
 
 
+def _limited(input: Any, limit: Any, beyond: Any) -> Any:
+    r"""``limit`` where ``input`` is beyond it, or where it is NaN."""
+    outside = beyond(input, limit)
+    if is_tensor(limit) and limit.dtype.kind == "f":
+        outside = logical_or(outside, ne(limit, limit))
+    return where(outside, limit, input)
+
+
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
-    r"""``input`` limited to [``min``, ``max``], numbers or tensors; None leaves a side open.
+    r"""``input`` limited to [``min``, ``max``], numbers or tensors; None leaves a side open. Where
+    it is at a limit, the gradient goes to ``input`` alone.
 
     Raises:
         ValueError: neither limit is given.
@@ -433,8 +442,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if min is None and max is None:
         raise ValueError("clamp: expected min or max, got neither")
     if is_tensor(min) or is_tensor(max):
-        result = input if min is None else maximum(input, min)
-        return result if max is None else minimum(result, max)
+        result = input if min is None else _limited(input, min, lt)
+        return result if max is None else _limited(result, max, gt)
     real = isinstance(min, float) or isinstance(max, float)
     if real and is_tensor(input) and input.dtype.kind != "f":
         input = cast(input, get_default_dtype())

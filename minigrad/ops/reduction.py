@@ -136,7 +136,8 @@ class Prod(_Reduction):
 
     def forward(self, x):
         self.shape = x.shape
-        return x.prod(axis=self.axes, keepdims=self.keepdim)
+        dtype = None if x.dtype.kind == "f" else np.int64
+        return x.prod(axis=self.axes, keepdims=self.keepdim, dtype=dtype)
 
     def backward(self, g, x):
         # Π_{j≠i} x_j = (product of those before i) · (product of those after i).
