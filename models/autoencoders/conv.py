@@ -2,8 +2,8 @@ r"""Convolutional autoencoder with a code of 16 numbers, on MNIST.
 
 Paper: Masci et al., Stacked convolutional auto-encoders, ICANN 2011 (pooling; here strides)
 
-Expect: mean squared error of .008 or less on the test images after 7 epochs, .0105 after one (PCA
-with 16 components: .0269, or .0254 with its values cut to [0, 1]; the mean image: .0675)
+Expect: mean squared error of .008 or less on the test images after 7 epochs (PCA with 16
+components: .0269, or .0254 with its values cut to [0, 1]; the mean image: .0675)
 
 Convolutions with stride 2 encode, transposed convolutions decode, all 3 x 3, ReLUs between:
 

@@ -19,16 +19,17 @@ that "the distribution is linear, because height and width of the digits increas
 the ReLU's doing: codes cannot leave the quadrant z1, z2 >= 0, so all digits share a quarter of the
 directions, in narrow rays that start in the corner and seem to climb together. Where a unit is not
 active the code lies exactly *on an axis* and passes no gradient back through that unit;
-``on_axes`` is the share of such codes. A unit that is active for no image stays so: with the other
-options as they are, seed 0 lost both, every image got the code (0, 0), and the error was that of
-the mean image. The last layer before a code wants no ReLU.
+``on_axes`` is the share of such codes. With the source's training (``--lr 1e-3 --schedule constant
+--batch-size 256``) it was 1.3 % and the error .0390, against the linear code's .0366. And a unit
+that is active for no image stays so: with the other options as they are, seed 0 lost both, every
+image got the code (0, 0), and the error was that of the mean image. The last layer before a code
+wants no ReLU.
 
 ``knn_accuracy`` is how many test images have the label of most of their 15 nearest neighbours among
 10,000 codes of training images: what the plane knows of digits without having been told.
 
 Where it differs from the paper: two numbers instead of 30, ReLUs instead of logistic units, no
-layer-by-layer training; the paper's figure 3 has a code of two as well. Popular versions: batches
-of 256 and a constant rate of 1e-3.
+layer-by-layer training; the paper's figure 3 has a code of two as well.
 """
 
 from __future__ import annotations
