@@ -64,6 +64,7 @@ CAPITALS = {
     "cifar": "CIFAR-10",
     "elbo": "ELBO",
     "fashion": "Fashion-MNIST",
+    "gp": "GP",
     "iwae": "IWAE",
     "kl": "KL",
     "knn": "k-NN",

@@ -3,8 +3,8 @@ r"""Neural process on curves of a Gaussian process.
 Paper: Garnelo et al., Neural processes, 2018, arXiv:1807.01622; without z: Garnelo et al.,
 Conditional neural processes, ICML 2018, arXiv:1807.01613
 
-Expect: log p of a point rises with the context, to 0.2 nats or more after 20 points (exact
-posterior: 0.67; a model that ignores the context: -1.42)
+Expect: the conditional process within 0.35 nats a point of the exact posterior after 20 points,
+0.3 after 5 and 0.1 after 1 (a model that ignores the context: 2.1, 1.4 and 0.3)
 
 A Gaussian process with a known kernel says exactly how probable every value is after a few points
 of a curve. A neural process learns to say it from many curves, and is never told the kernel. For a
@@ -224,11 +224,11 @@ def train(config: Config) -> Result:
 
     test = evaluate(model, config, config.test_curves, TEST_SEED)
     metrics: dict[str, float] = {}
-    for count, (mine, exact) in test.items():
+    for count, (mine, exact) in reversed(test.items()):
         metrics |= {
+            f"test_gap_{count}": exact - mine,
             f"test_log_prob_{count}": mine,
             f"test_gp_{count}": exact,
-            f"test_gap_{count}": exact - mine,
         }
     pictures(run, model, config)
     return run.finish(model, **metrics)
@@ -244,9 +244,9 @@ def pictures(run: Run, model: NeuralProcess, config: Config) -> None:
             {
                 "log p (nats a point)": {
                     "bound, training": "bound",
-                    **{f"{n} points, validation": f"val_log_prob_{n}" for n in CONTEXTS},
+                    **{f"context of {n}, validation": f"val_log_prob_{n}" for n in CONTEXTS},
                 },
-                "KL (nats)": {"training": "kl"},
+                **({"KL (nats)": {"training": "kl"}} if model.latent else {}),
             },
             title="Neural process on curves",
         ),

@@ -298,20 +298,24 @@ def test_digits_are_completed(tmp_path: Path) -> None:
     )
     metrics = completion.train(config).metrics
     scores = [metrics[f"test_nll_{n}"] for n in completion.EVALUATED]
-    assert 0.058 < scores[2] < scores[1] < scores[0]
-    assert scores[2] <= 0.20
+    assert 0.058 < scores[0] < scores[1] < scores[2]
+    assert scores[0] <= 0.20
 
 
 @pytest.mark.slow
 def test_curves_are_learned_in_full(tmp_path: Path) -> None:
-    """FULLCURVES"""
+    """15,000 steps: within 0.35 nats a point of the exact posterior after 20 points; seed 0 was
+    0.20 below it. Miss: a model that ignores the context is 2.1 below."""
     _, metrics = trained(curves.Config(out=str(tmp_path)))
     assert 0 < metrics["test_gap_20"] <= 0.35
 
 
 @pytest.mark.slow
 def test_digits_are_completed_in_full(tmp_path: Path) -> None:
-    """All images, 20 epochs: at most 0.147 nats a pixel at 300 to 350 pixels. Miss as above."""
+    """All images, 20 epochs: at most 0.147 nats a pixel at 300 to 350 pixels, and of unseen pixels
+    better than smoothing there and at 100. Seed 0 gave 0.126, 0.118 and 0.148. Miss: smoothing has
+    0.134 and 0.189 of unseen pixels, the mean image 0.263."""
     metrics = completion.train(completion.Config(out=str(tmp_path))).metrics
     assert 0.058 < metrics["test_nll_325"] <= 0.147
-    assert metrics["test_nll_100"] <= 0.175  # what smoothing reaches
+    assert metrics["test_predictive_unseen_325"] <= 0.125
+    assert metrics["test_predictive_unseen_100"] <= 0.155
