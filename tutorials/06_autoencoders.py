@@ -283,7 +283,7 @@ show({"test": test_x[:10], "decoded": run(wide, test_x[:10]), "codes drawn": run
 assert error(wide) < 0.9 * miss["PCA, 16 numbers"]
 
 # %% [markdown]
-# That gap is what a *variational* autoencoder closes (`models/variational/vae.py`): it makes the
+# That gap is what a [variational autoencoder](07_variational_autoencoders.ipynb) closes: it makes the
 # codes fill a known distribution, and pays for it in the error.
 #
 # ## 6. Removing noise

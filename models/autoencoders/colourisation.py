@@ -17,9 +17,10 @@ between the layers:
 
 The bar is to do nothing: y copied into all three channels is off by .0060 only, for photographs are
 mostly brightness, and a constant tint makes it .0056. A small squared error says nothing here, so
-the figure reported is by how much it is below the grey copy's. In popular versions brightness has
-to pass through the 256 numbers too and comes out blurred; that is ``--brightness predicted``. Here
-f gives its colour only.
+the figure reported is by how much it is below the grey copy's. Here f gives its colour only. In
+popular versions the brightness has to pass through the 256 numbers too and comes out blurred: with
+``--brightness predicted`` 2 epochs on 2,000 photographs ended at .0297, five times the grey copy's
+error, where those with the brightness given ended at .0053.
 
 Colour is not determined by brightness: a car may be red or blue. The squared error's best answer
 is the *mean* of the possible colours, which is brownish; so the colours are pale by construction.
