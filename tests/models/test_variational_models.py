@@ -191,6 +191,29 @@ def test_what_the_beta_vae_refuses(options: dict[str, Any], message: str) -> Non
         beta_vae.Config(**options)
 
 
+def test_beta_trades_reconstruction_for_kl(tmp_path: Path) -> None:
+    """Sprites, 160 steps, one seed: along beta the KL falls and the reconstruction error rises.
+    Miss: no order, if beta weighs nothing, or the other one."""
+    config = beta_vae.Config(
+        out=str(tmp_path), epochs=4, train_images=4000, validation=200, test_images=500
+    )
+    metrics = beta_vae.train(config).metrics
+    assert (np.diff(metrics["kl"]) < 0).all() and metrics["kl"][-1] >= 0
+    assert (np.diff(metrics["reconstruction"]) > 0).all()
+
+
+@pytest.mark.slow
+def test_beta_vae_learns_in_full(tmp_path: Path) -> None:
+    """Sprites that differ in place and size, 2,000 steps: KL falling, error rising, active units
+    not rising along beta, and R^2 of each factor with one dimension of 0.9 or more at the beta that
+    the validation images choose. Seed 0 gave 0.970 at beta 9; after half the steps one of two
+    seeds had turned its code. Miss: 0.5, a code turned by 45 degrees."""
+    metrics = beta_vae.train(beta_vae.Config(out=str(tmp_path))).metrics
+    assert (np.diff(metrics["kl"]) < 0).all() and (np.diff(metrics["reconstruction"]) > 0).all()
+    assert (np.diff(metrics["active_units"]) <= 0).all()
+    assert metrics["r2_worst_factor"] >= 0.9
+
+
 # ------------------------------------------------------------------------------------- the label
 def test_the_classifier_sees_the_code_alone() -> None:
     """Its logits are linear in z, and the encoder is not told the label."""
