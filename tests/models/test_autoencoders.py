@@ -474,6 +474,29 @@ def test_state_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_denoising_learns(tmp_path: Path) -> None:
+    """10,000 images, 5 epochs: at most .019. One seed gave .0167. Miss: the best linear denoiser
+    .0267 from as many images, .025 from all; the noisy images themselves .329."""
+    config = denoising.Config(out=str(tmp_path), epochs=5, **FEW)
+    metrics = denoising.train(config).metrics
+    assert metrics["test_mse"] <= 0.019 < metrics["linear_mse"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAR10.available(), reason="CIFAR-10 is not here")
+def test_colourisation_learns(tmp_path: Path) -> None:
+    """2,000 photographs, 2 epochs: at least 8.5 % below the grey copy. One seed gave 10.2 % and a
+    correlation of .32. Miss: 0 for the grey copy, 7 % for a constant tint."""
+    config = colourisation.Config(
+        out=str(tmp_path), data="cifar", epochs=2, train_images=2000, test_images=2000
+    )
+    metrics = colourisation.train(config).metrics
+    assert metrics["cifar_below_grey"] >= 0.085 and metrics["cifar_correlation"] > 0.25
+    assert metrics["cifar_ssim"] > metrics["cifar_grey_ssim"]
+    assert metrics["cifar_saturation"] < 1  # means of possible colours are pale
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "low", "high"),
     [
