@@ -20,7 +20,10 @@ context C = {(x_i, y_i)} and targets T = {(x_j, y_j)} of one curve:
     log p(y_T|x_T, C) >= E_q(z|C,T) sum_j log p(y_j|x_j, z) - KL(q(z|C,T) || q(z|C))
 
 All targets of a curve share one z, so that samples are whole curves; those of a CNP are predicted
-each on its own, however near they are. With h and g 3-layer networks with 128 units.
+each on its own, however near they are. h and g have three layers, of 128 units, and see a place as
+16 bumps. The bound costs something: with as many steps the latent process is 0.38 nats below the
+exact posterior after 20 points, but 0.69 after 5 and 0.39 after one, where it is no better than the
+mean and deviation of all curves. It is too sure of what few points say.
 
 Every step draws new curves, so there is nothing to overfit. Figures are nats a point: the mean of
 log p(y|x, C) of *one* target at a time, on curves that are the same for all models, for 1, 5 and 20
