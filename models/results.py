@@ -95,9 +95,8 @@ def all_records() -> list[dict[str, Any]]:
 
 
 def overview() -> str:
-    """The README's table: for each model what its docstring promises, and the first figure of the
-    runs with default options."""
-    lines = ["| model | | expect | measured |", "|---|---|---|---|"]
+    """The README's table: for each model the first figure of the runs with default options."""
+    lines = ["| model | | measured |", "|---|---|---|"]
     records = all_records()
     for entry in entries():
         rows = [
@@ -109,11 +108,11 @@ def overview() -> str:
         if rows:
             name = next(iter(rows[0]["metrics"]))
             values = sorted(r["metrics"][name] for r in rows)
-            measured = f"{words(name)} {number(name, values[0])}"
+            measured = f"{words(name)}: {number(name, values[0])}"
             if len(values) > 1:
                 measured += f" to {number(name, values[-1])} ({len(values)} seeds)"
         place = f"models/{entry.name.replace('.', '/')}.py"
-        lines.append(f"| [{entry.name}]({place}) | {entry.title} | {entry.expect} | {measured} |")
+        lines.append(f"| [{entry.name}]({place}) | {entry.title} | {measured} |")
     return "\n".join(lines) + "\n"
 
 
