@@ -372,8 +372,8 @@ for axes, (length, (_, _, z)) in zip(panels[1:], results.items()):
 plt.show()
 
 # %% [markdown]
-# A VAE with such layers on $q(z|x)$ is `python -m models.flows.vae_nf`: ten couplings gain about
-# two nats over the Gaussian twin.
+# A VAE with such layers on $q(z|x)$ is `python -m models.flows.vae_nf`: with ten couplings its bound
+# is 1.7 nats better than that of the Gaussian twin (seed 0).
 #
 # ## 7. A "KL" of $-6$
 #
