@@ -247,6 +247,7 @@ def pictures(
     title: str,
     codes: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    limit: float = 2.0,
 ) -> None:
     r"""Reconstructions, samples from the prior, curves; for a plane its map and its manifold.
 
@@ -254,6 +255,7 @@ def pictures(
         encoder: images (N, 1, 28, 28) to mean and log-variance (N, latent).
         decoder: codes (N, latent) to logits of as many pixels. The model is in eval mode.
         codes, labels: of the test images, for the map of a plane.
+        limit: of the plane that is decoded, in each direction; 95 % of the prior is within 2.
     """
     x = next(iter(loader))[0][:12]
 
@@ -272,10 +274,9 @@ def pictures(
         run.picture("latent", plot_latent(codes, labels, "Posterior means of the test images"))
         run.picture(
             "manifold",
-            # 95 % of the prior lies within two standard deviations in each direction.
             plot_manifold(
                 lambda z: decode(mg.tensor(z, device=run.device)),
-                limit=2.0,
+                limit=limit,
                 title="Decoded latent plane",
             ),
         )

@@ -226,3 +226,22 @@ def test_the_classifier_sees_the_code_alone() -> None:
     assert (pixels.shape, label.shape, mean.shape, log_var.shape) == (
         (3, 784), (3, 10), (3, 2), (3, 2),
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_vae_classifier_learns_in_full(tmp_path: Path) -> None:
+    """55,000 images, 15 epochs: 95 % recognised from two numbers at 155 nats or less; seed 0 gave
+    96.93 and 150.6. Miss: 10 %, 206 nats, and 74 % for the plain VAE's plane by its neighbours."""
+    config = vae_classifier.Config(out=str(tmp_path))
+    metrics = vae_classifier.train(config).metrics
+    assert metrics["test_accuracy"] >= 0.95
+    assert 45.5 < metrics["test_negative_elbo"] <= 155
+
+
+@pytest.mark.slow
+def test_vae_2d_learns_in_full(tmp_path: Path) -> None:
+    """55,000 images, 40 epochs: 150 nats or less, 65 % recognised by nearest neighbours; seed 0
+    gave 148.6 and 73.4. Miss: 206 nats and 10 %."""
+    metrics = vae_2d.train(vae_2d.Config(out=str(tmp_path))).metrics
+    assert 45.5 < metrics["test_negative_elbo"] <= 150
+    assert metrics["knn_accuracy"] >= 0.65
