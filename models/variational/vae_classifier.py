@@ -24,12 +24,13 @@ the posterior mean for z. With all weights at 1 this is a bound on log p(x, y). 
     classifier  2 - 10                                                                         30
 
 What popular sources do, as options: 784 times the mean squared error, a hundredth of the KL and a
-tenth of the cross-entropy (``--likelihood gaussian --beta 0.01 --label-weight 0.1``). With the KL
-at a hundredth the prior is hardly imposed: the codes are far from N(0, I), which ``test_kl`` shows,
-and samples from the prior see a small part of the plane. The sources call the clusters a Gaussian
-mixture that was imposed; the prior is one normal distribution, and the clusters are the aggregate
-posterior's. Where the whole loss is handed to each head of a model with two outputs, the classifier
-gets a KL and a factor of 784 too; here each term is there once.
+tenth of the cross-entropy (``--likelihood gaussian --beta 0.01 --label-weight 0.1``). Here that
+gave squares of 28.3 an image, theirs being 27.8 after 40 epochs, but 64 % recognised where they
+report 93.9. With the KL at a hundredth the prior is hardly imposed: the codes are far from N(0, I),
+which ``test_kl`` shows, and samples from the prior see a small part of the plane. The sources call
+the clusters a Gaussian mixture that was imposed; the prior is one normal distribution, and the
+clusters are the aggregate posterior's. Where the whole loss is handed to each head of a model with
+two outputs, the classifier gets a KL and a factor of 784 too; here each term is there once.
 """
 
 from __future__ import annotations
