@@ -301,12 +301,18 @@ def bound_terms(
     return {"reconstruction": reconstruction_loss(model.decode(z), x, likelihood), "kl": kl}
 
 
-def log_weights(model: VAE, x: Tensor, samples: int, generator: Generator | None = None) -> Tensor:
+def log_weights(
+    model: VAE,
+    x: Tensor,
+    samples: int,
+    generator: Generator | None = None,
+    likelihood: str = "bernoulli",
+) -> Tensor:
     r"""log p(x, z_k) - log q(z_k|x) for z_1 ... z_K of the flow: pixels (N, 784) to (K, N)."""
     found = []
     for _ in range(samples):
         z, log_q = model.sample(x, generator)
-        log_likelihood = -reconstruction_loss(model.decode(z), x)
+        log_likelihood = -reconstruction_loss(model.decode(z), x, likelihood)
         found.append(log_likelihood + log_normal(z) - log_q)
     return mg.stack(found)
 
@@ -326,7 +332,8 @@ def train(config: Config) -> Result:
     few = DataLoader(loaders.test.dataset, config.iwae_images, device=run.device)
     with mg.no_grad():
         x = next(iter(few))[0].flatten(1)
-        bound = importance_weighted_bound(log_weights(model, x, 100, Generator(0))).mean()
+        weights = log_weights(model, x, 100, Generator(0), config.likelihood)
+        bound = importance_weighted_bound(weights).mean()
     pictures(
         run,
         loaders.test,
