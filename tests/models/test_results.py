@@ -60,7 +60,7 @@ def test_the_readme_gets_the_range_over_seeds(elsewhere: Path) -> None:
         results.main([run])
     text = (elsewhere / "README.md").read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "STALE" not in text
-    assert "| test accuracy 97.00 % to 98.00 % (2 seeds) |" in text
+    assert "| test accuracy: 97.00 % to 98.00 % (2 seeds) |" in text
     (elsewhere / "README.md").write_text("no table")
     with pytest.raises(SystemExit, match="README.md lacks the line <!-- models"):
         results.main([])
