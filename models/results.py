@@ -28,6 +28,7 @@ HEAD = """\
 Written by `python -m models.results` from the runs' own result files; do not edit. Each row is one
 run with the command beside it. Accuracies and bounds are of test images that nothing was chosen
 by. *Expect* is what the model's docstring says, with what a wrong or trivial method would get.
+Times are by the clock, some of them of a machine that had other work.
 """
 
 

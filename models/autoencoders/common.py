@@ -26,6 +26,7 @@ from minigrad.data import DataLoader
 from minigrad.evaluation import PCA
 from minigrad.train import Mean, Run, RunConfig, predict
 from minigrad.visualize import plot_curves, plot_images, plot_latent, plot_manifold
+from models.schedule import make_schedule
 
 TEST_BATCH = 500  # images at once where nothing is learned
 
@@ -150,9 +151,7 @@ def train_autoencoder(
     val_loader = DataLoader(val_data, TEST_BATCH, device=run.device)
     if optimizer is None:
         optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loader))
     plateau = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1**0.5, patience=5)
 
     run.track(plateau=plateau, model=model, optimizer=optimizer, schedule=schedule, loader=loader)

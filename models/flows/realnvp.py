@@ -51,6 +51,7 @@ from minigrad.data.transforms import current_generator
 from minigrad.evaluation import energy_distance
 from minigrad.train import Result, Run, RunConfig, main
 from minigrad.visualize import plot_curves, plot_densities, plot_points
+from models.schedule import make_schedule
 
 EXTENT = (-1.75, 2.75, -1.25, 1.75)  # left, right, bottom, top: the moons and five deviations more
 TEST_SEED, VALIDATION_SEED = 2_000_000, 1_000_000  # of the points that are held out
@@ -243,9 +244,7 @@ def train(config: Config) -> Result:
 
     model = RealNVP(config.couplings, config.hidden, config.scale_limit).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * config.steps)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * config.steps)
 
     run.track(model=model, optimizer=optimizer, schedule=schedule, loader=loader)
     for _ in run.epochs(config.epochs):

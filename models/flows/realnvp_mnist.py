@@ -59,6 +59,7 @@ from minigrad.evaluation import bits_per_dim
 from minigrad.train import Mean, Result, Run, RunConfig, main
 from minigrad.visualize import image_grid, plot_curves, plot_images
 from models.mnist import load_mnist
+from models.schedule import make_schedule
 
 PIXELS = 28 * 28
 
@@ -295,9 +296,7 @@ def train(config: Config) -> Result:
     with mg.no_grad():
         model.standardize(to_logits(first, config.alpha)[0])
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loader))
 
     run.track(model=model, optimizer=optimizer, schedule=schedule, loader=loader)
     for _ in run.epochs(config.epochs):

@@ -73,6 +73,7 @@ from minigrad.train import Mean, Result, Run, RunConfig, main
 from minigrad.visualize import plot_curves, plot_images
 from models.mnist import load_mnist
 from models.neural_process.networks import Bumps, NeuralProcess, Posterior, kl_divergence
+from models.schedule import make_schedule
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -303,9 +304,7 @@ def train(config: Config) -> Result:
 
     model = Completion(config).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * len(loader))
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loader))
 
     rising = max(1.0, config.warmup * len(loader))
 

@@ -56,6 +56,7 @@ from minigrad.evaluation import GaussianProcess
 from minigrad.train import Result, Run, RunConfig, main
 from minigrad.visualize import plot_curves
 from models.neural_process.networks import Bumps, NeuralProcess, kl_divergence
+from models.schedule import make_schedule
 
 CONTEXTS = (1, 5, 20)  # points whose figures are reported
 TEST_SEED, VALIDATION_SEED = 2_000_000, 1_000_000  # of the curves that are held out
@@ -207,9 +208,7 @@ def train(config: Config) -> Result:
     bumps = Bumps(config.bumps, 1, -2.0, 2.0) if config.bumps else None
     model = NeuralProcess(1, 1, 2, config.hidden, config.kind == "latent", bumps).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * config.steps)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * config.steps)
 
     run.track(model=model, optimizer=optimizer, schedule=schedule, loader=loader)
     for _ in run.epochs(config.epochs):

@@ -57,6 +57,7 @@ from minigrad.data import TensorDataset, make_sprites
 from minigrad.evaluation import active_units, factor_r2
 from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import image_grid, plot_curves, plot_images
+from models.schedule import make_schedule
 from models.variational.elbo import (
     EVALUATION_BATCH,
     Loaders,
@@ -188,10 +189,7 @@ def train(config: Config) -> Result:
     models.to(run.device)
     # Adam treats every number by itself, so one optimiser is as good as one for each model.
     optimizer = optim.Adam(models.parameters(), lr=config.lr)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        total = config.epochs * len(loaders.train)
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loaders.train))
 
     run.track(models=models, optimizer=optimizer, schedule=schedule, loader=loaders.train)
     for _ in run.epochs(config.epochs):

@@ -26,6 +26,7 @@ from minigrad.data import DataLoader, Subset
 from minigrad.train import Mean, Run, RunConfig
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent, plot_manifold
 from models.mnist import load_mnist
+from models.schedule import make_schedule
 
 EVALUATION_BATCH = 500  # images at once where nothing is learned
 
@@ -185,10 +186,7 @@ def fit(
         optimizer: optim.Optimizer = optim.Adam(model.parameters(), lr=config.lr)
     else:
         optimizer = optim.RMSprop(model.parameters(), lr=config.lr, alpha=0.9)
-    schedule: optim.lr_scheduler.LRScheduler = optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    if config.schedule == "cosine":
-        total = config.epochs * len(loaders.train)
-        schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loaders.train))
     weight = {"kl": config.beta, **(weights or {})}
 
     def weighted(values: Mapping[str, Any]) -> Any:

@@ -64,6 +64,7 @@ from minigrad.train import Mean, Result, Run, RunConfig, main
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent
 from models import judge
 from models.mnist import load_mnist
+from models.schedule import make_schedule
 from models.variational.elbo import kl_divergence
 
 RING = {"modes": 8, "radius": 2.0, "noise": 0.05}
@@ -274,8 +275,8 @@ def train(config: Config) -> Result:
     models[1].load_state_dict(models[0].state_dict())
     intro, twin = (Learner.of(model, config.lr) for model in models)
     optimizers = [intro.encoder, intro.decoder, twin.encoder, twin.decoder]
-    total = config.epochs * len(loader) if config.schedule == "cosine" else 1
-    schedules = [optim.lr_scheduler.CosineAnnealingLR(o, total) for o in optimizers]
+    total = config.epochs * len(loader)
+    schedules = [make_schedule(config.schedule, o, total) for o in optimizers]
 
     tracked = {f"optimizer_{i}": o for i, o in enumerate(optimizers)}
     tracked |= {f"schedule_{i}": s for i, s in enumerate(schedules)}
@@ -287,9 +288,8 @@ def train(config: Config) -> Result:
             z_p = mg.randn(len(x), config.latent, device=run.device)
             figures = intro.step(x, z_p, alpha, config.beta, config.margin)
             twin.step(x, z_p, 0.0, config.beta, config.margin)
-            if config.schedule == "cosine":
-                for schedule in schedules:
-                    schedule.step()
+            for schedule in schedules:
+                schedule.step()
             run.record(len(x), **figures)
         validation = evaluate(intro.model, val_loader, run.device)
         run.log(**{f"val_{name}": value for name, value in validation.items()})
