@@ -22,11 +22,13 @@ from .mnist import MNIST, FashionMNIST, read_idx
 from .potentials import POTENTIALS, log_partition, potential
 from .shapes import make_coloured_shapes, make_sprites
 from .synthetic import (
+    grid_centres,
     make_gaussian_grid,
     make_gaussian_ring,
     make_linear,
     make_moons,
     make_spirals,
+    ring_centres,
 )
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Subset",
     "TensorDataset",
     "default_collate",
+    "grid_centres",
     "log_partition",
     "make_coloured_shapes",
     "make_gaussian_grid",
@@ -54,5 +57,6 @@ __all__ = [
     "random_split",
     "rbf_kernel",
     "read_idx",
+    "ring_centres",
     "transforms",
 ]

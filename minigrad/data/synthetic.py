@@ -15,11 +15,13 @@ import numpy as np
 from ..backend import Generator, default_generator
 
 __all__ = [
+    "grid_centres",
     "make_gaussian_grid",
     "make_gaussian_ring",
     "make_linear",
     "make_moons",
     "make_spirals",
+    "ring_centres",
 ]
 
 
@@ -58,12 +60,24 @@ def make_gaussian_ring(
     (True, 8)
     """
     rng = _rng("make_gaussian_ring", n, noise, generator)
-    if modes < 1:
-        raise ValueError(f"make_gaussian_ring: expected modes >= 1, got {modes}")
+    centres = ring_centres(modes, radius)
     y = rng.integers(modes, size=n)
-    angle = 2 * np.pi * y / modes
-    x = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)  # (n, 2)
-    return _noisy(x, noise, rng), y
+    return _noisy(centres[y], noise, rng), y
+
+
+def ring_centres(modes: int = 8, radius: float = 2.0) -> np.ndarray:
+    r"""The centres of :func:`make_gaussian_ring`, (modes, 2) float64.
+
+    >>> ring_centres(4, 1.0).round(3) + 0.0
+    array([[ 1.,  0.],
+           [ 0.,  1.],
+           [-1.,  0.],
+           [ 0., -1.]])
+    """
+    if modes < 1:
+        raise ValueError(f"ring_centres: expected modes >= 1, got {modes}")
+    angle = 2 * np.pi * np.arange(modes) / modes
+    return radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def make_gaussian_grid(
@@ -81,11 +95,25 @@ def make_gaussian_grid(
     (25, True)
     """
     rng = _rng("make_gaussian_grid", n, noise, generator)
-    if side < 1:
-        raise ValueError(f"make_gaussian_grid: expected side >= 1, got {side}")
+    centres = grid_centres(side, spacing)
     y = rng.integers(side * side, size=n)
-    column_row = np.stack([y % side, y // side], axis=1)  # (n, 2)
-    return _noisy(spacing * (column_row - (side - 1) / 2), noise, rng), y
+    return _noisy(centres[y], noise, rng), y
+
+
+def grid_centres(side: int = 5, spacing: float = 2.0) -> np.ndarray:
+    r"""The centres of :func:`make_gaussian_grid`, (side * side, 2) float64.
+
+    >>> grid_centres(2)
+    array([[-1., -1.],
+           [ 1., -1.],
+           [-1.,  1.],
+           [ 1.,  1.]])
+    """
+    if side < 1:
+        raise ValueError(f"grid_centres: expected side >= 1, got {side}")
+    k = np.arange(side * side)
+    column_row = np.stack([k % side, k // side], axis=1)
+    return spacing * (column_row - (side - 1) / 2)
 
 
 def make_spirals(

@@ -1,4 +1,7 @@
-r"""Arguments as float64 matrices on the host. Does not belong here: anything computed from them."""
+r"""Arguments on the host, as float64 matrices or as labels.
+
+Does not belong here: anything computed from them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 from ..backend import is_array, to_numpy
 from ..tensor import Tensor
 
-__all__ = ["host", "matrix", "pair"]
+__all__ = ["host", "labels_of", "matrix", "pair"]
 
 
 def host(value: Any) -> np.ndarray:
@@ -41,3 +44,12 @@ def pair(x: Any, y: Any, function: str, names: tuple[str, str]) -> tuple[np.ndar
             f"got {a.shape[1]} and {b.shape[1]} numbers each"
         )
     return a, b
+
+
+def labels_of(value: Any, n: int | None, name: str) -> np.ndarray:
+    """(n,) integers from 0, as int64; one or more if n is not given."""
+    y = host(value)
+    n = max(1, y.size) if n is None else n
+    if y.dtype.kind not in "iub" or y.shape != (n,) or (y < 0).any():
+        raise ValueError(f"{name}: expected {n} integers from 0, got {y.dtype} {y.shape}")
+    return y.astype(np.int64)

@@ -14,7 +14,7 @@ from .. import ops
 from ..nn.functional import cross_entropy
 from ..optim import LBFGS
 from ..tensor import Tensor
-from ._host import host, matrix, pair
+from ._host import host, labels_of, matrix, pair
 
 __all__ = [
     "active_units",
@@ -23,6 +23,7 @@ __all__ = [
     "knn_predict",
     "linear_probe",
     "r2_score",
+    "spearman",
 ]
 
 
@@ -39,7 +40,7 @@ def knn_predict(codes: Any, known: Any, known_labels: Any, k: int = 15) -> np.nd
     array([3, 1])
     """
     z, points = pair(codes, known, "knn", ("codes", "known"))
-    labels = _labels(known_labels, len(points), "knn_predict: known_labels")
+    labels = labels_of(known_labels, len(points), "knn_predict: known_labels")
     if k < 1:
         raise ValueError(f"knn_predict: expected k >= 1, got {k}")
     k = min(k, len(points))
@@ -63,7 +64,7 @@ def knn_accuracy(codes: Any, labels: Any, known: Any, known_labels: Any, k: int 
     0.5
     """
     predicted = knn_predict(codes, known, known_labels, k)
-    return float((predicted == _labels(labels, len(predicted), "knn_accuracy: labels")).mean())
+    return float((predicted == labels_of(labels, len(predicted), "knn_accuracy: labels")).mean())
 
 
 def linear_probe(
@@ -90,8 +91,8 @@ def linear_probe(
     1.0
     """
     x, z = pair(train_codes, codes, "linear_probe", ("train_codes", "codes"))
-    y = _labels(train_labels, len(x), "linear_probe: train_labels")
-    target = _labels(labels, len(z), "linear_probe: labels")
+    y = labels_of(train_labels, len(x), "linear_probe: train_labels")
+    target = labels_of(labels, len(z), "linear_probe: labels")
     mean, std = x.mean(0), x.std(0)
     std[std < 1e-12 * np.maximum(1, abs(mean))] = 1.0  # a number that never changes tells nothing
     x, z = (x - mean) / std, (z - mean) / std
@@ -135,6 +136,38 @@ def r2_score(prediction: Any, target: Any) -> np.ndarray:
     return np.where(constant, exact, 1 - residual / np.where(constant, 1, total))
 
 
+def spearman(x: Any, y: Any) -> float:
+    r"""Spearman's rank correlation of ``x`` (N,) and ``y`` (N,): the correlation of their ranks,
+    where equal numbers share the mean of theirs. 1 if one rises wherever the other does, -1 if it
+    falls, whatever the curve.
+
+    Raises:
+        ValueError: different lengths, fewer than two, or numbers that are all equal, which have no
+            correlation.
+
+    >>> spearman([1.0, 2.0, 3.0], [1.0, 10.0, 100.0]), round(spearman([1, 2, 3], [2, 1, 1]), 3)
+    (1.0, -0.866)
+    """
+    a, b = (matrix(v, f"spearman: {name}") for v, name in ((x, "x"), (y, "y")))
+    if a.shape != b.shape or a.shape[1] != 1 or len(a) < 2:
+        raise ValueError(
+            f"spearman: expected x and y (N,) with N >= 2, got {host(x).shape} and {host(y).shape}"
+        )
+    ranks = np.stack([_ranks(a[:, 0]), _ranks(b[:, 0])])  # (2, N)
+    ranks -= ranks.mean(1, keepdims=True)
+    squares = (ranks**2).sum(1)
+    if not squares.all():
+        raise ValueError("spearman: expected numbers that differ, got all equal ones")
+    return float(np.clip(ranks[0] @ ranks[1] / np.sqrt(squares.prod()), -1, 1))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0; equal numbers have the mean of those that they would take."""
+    _, index, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)  # one more than the last rank of each number
+    return ((last - count + last - 1) / 2)[index]
+
+
 def factor_r2(codes: Any, factors: Any, degree: int = 3) -> np.ndarray:
     r"""How much of each factor *one* number of the code tells: :math:`R^2` of a polynomial of
     ``degree`` fitted by least squares, for each pair. (N, D) codes and (N, F) factors: (D, F).
@@ -172,10 +205,3 @@ def active_units(means: Any, threshold: float = 0.01) -> int:
     1
     """
     return int((matrix(means, "active_units: means").var(0) > threshold).sum())
-
-
-def _labels(labels: Any, n: int, name: str) -> np.ndarray:
-    y = host(labels)
-    if y.dtype.kind not in "iub" or y.shape != (n,) or (y < 0).any():
-        raise ValueError(f"{name}: expected {n} integers from 0, got {y.dtype} {y.shape}")
-    return y.astype(np.int64)

@@ -59,7 +59,8 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
-from minigrad.data import DataLoader, TensorDataset, make_gaussian_ring
+from minigrad.data import DataLoader, TensorDataset, make_gaussian_ring, ring_centres
+from minigrad.evaluation import mode_coverage
 from minigrad.train import Mean, Result, Run, RunConfig, main
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent
 from models import judge
@@ -244,12 +245,9 @@ def evaluate(model: IntroVAE, loader: Any, device: Any) -> dict[str, float]:
 def modes_and_bridges(points: np.ndarray) -> tuple[int, float]:
     r"""Of points (N, 2): how many of the eight Gaussians have at least 2 % of them within three
     standard deviations, and the share that is near none."""
-    angle = 2 * np.pi * np.arange(RING["modes"]) / RING["modes"]
-    centres = RING["radius"] * np.stack([np.cos(angle), np.sin(angle)], 1)
-    distance = np.linalg.norm(points[:, None] - centres, axis=2)  # (N, 8)
-    near = distance.min(1) < 3 * RING["noise"]
-    share = np.bincount(distance.argmin(1)[near], minlength=len(centres)) / len(points)
-    return int((share >= 0.02).sum()), float(1 - near.mean())
+    centres = ring_centres(RING["modes"], RING["radius"])
+    modes, near = mode_coverage(points, centres, RING["noise"], share=0.02 * len(centres))
+    return modes, 1 - near
 
 
 def load(config: Config) -> tuple[Any, Any, Any]:

@@ -7,11 +7,13 @@ import pytest
 
 from minigrad.backend import Generator
 from minigrad.data import (
+    grid_centres,
     make_gaussian_grid,
     make_gaussian_ring,
     make_linear,
     make_moons,
     make_spirals,
+    ring_centres,
 )
 
 MAKERS = [make_moons, make_gaussian_ring, make_gaussian_grid, make_spirals, make_linear]
@@ -54,6 +56,8 @@ def test_ring_modes():
         assert len(members) > 600
         np.testing.assert_allclose(members.mean(0), centre, atol=0.03)
         np.testing.assert_allclose(members.std(0), 0.1, atol=0.02)
+    exact, mode = make_gaussian_ring(50, modes=5, radius=3, noise=0)
+    np.testing.assert_allclose(ring_centres(5, 3)[mode], exact, rtol=1e-6)
 
 
 def test_grid_modes():
@@ -65,6 +69,8 @@ def test_grid_modes():
         np.testing.assert_allclose(members.mean(0), centre, atol=0.03)
         np.testing.assert_allclose(members.std(0), 0.1, atol=0.02)
     np.testing.assert_allclose(x.mean(0), 0, atol=0.1)
+    exact, mode = make_gaussian_grid(50, side=3, spacing=1.5, noise=0)
+    np.testing.assert_allclose(grid_centres(3, 1.5)[mode], exact, rtol=1e-6)
 
 
 def test_spiral_angle_is_linear_in_the_radius():

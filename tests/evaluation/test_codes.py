@@ -15,7 +15,28 @@ from minigrad.evaluation import (
     knn_predict,
     linear_probe,
     r2_score,
+    spearman,
 )
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(2, 12), values=st.integers(2, 12))
+def test_spearman_against_scipy(seed, n, values):
+    stats = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, values, (2, n))  # with ties
+    if min(np.ptp(x), np.ptp(y)) > 0:
+        assert spearman(mg.tensor(x), y) == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
+def test_spearman_sees_ranks_only():
+    x = np.random.default_rng(0).normal(size=50)
+    y = x + np.random.default_rng(1).normal(size=50)
+    assert spearman(x, np.exp(x)) == pytest.approx(1)
+    assert spearman(x, -(x**3)) == pytest.approx(-1)
+    assert spearman(x, y) == pytest.approx(spearman(np.exp(3 * x), y**3))
+    assert spearman([0, 0, 1, 1], [0, 1, 0, 1]) == 0
+    # Without ties: 1 - 6 sum d^2 / (n (n^2 - 1)), here d = (1, 1, 0).
+    assert spearman([1, 2, 3], [2, 1, 3]) == pytest.approx(1 - 6 * 2 / (3 * 8))
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 60), d=st.integers(1, 5))
@@ -112,6 +133,8 @@ def test_active_units():
         (lambda: r2_score([1.0], [1.0, 2.0]), "expected 2 predictions, got 1"),
         (lambda: factor_r2(np.eye(2), np.eye(3)), "expected as many codes as factors"),
         (lambda: factor_r2(np.eye(2), np.eye(2), 0), "expected degree >= 1"),
+        (lambda: spearman([1.0, 2.0], [1.0]), r"N >= 2, got \(2,\) and \(1,\)"),
+        (lambda: spearman([1.0, 2.0], [3.0, 3.0]), "expected numbers that differ"),
     ],
 )
 def test_bad_arguments(call, message):
