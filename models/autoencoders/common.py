@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,9 +24,9 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.evaluation import PCA
-from minigrad.train import Mean, Run, RunConfig, predict
+from minigrad.train import Mean, Run, predict
 from minigrad.visualize import plot_curves, plot_images, plot_latent, plot_manifold
-from models.schedule import make_schedule
+from models.training import ImageTrainingConfig, TrainingConfig, make_schedule
 
 TEST_BATCH = 500  # images at once where nothing is learned
 
@@ -36,30 +36,12 @@ Objective = Callable[[Any, Sequence[Tensor], Generator | None], dict[str, Tensor
 
 
 @dataclass
-class AutoencoderConfig(RunConfig):
+class AutoencoderConfig(ImageTrainingConfig):
     r"""The options that all autoencoders of images have."""
 
     lr: float = 2e-3  #: learning rate at the beginning
     #: cosine: lr falls to 0 over the run; plateau: by sqrt(10) after 5 epochs without a gain
-    schedule: Literal["constant", "cosine", "plateau"] = "cosine"
-    batch_size: int = 128  #: images in a step
-    epochs: int = 10  #: passes over the training images
-    validation: int = 5000  #: training images held out to choose the epoch
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
-
-    quick_values: ClassVar = {
-        "epochs": 1,
-        "train_images": 3000,
-        "validation": 500,
-        "test_images": 1000,
-    }
-
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
-    def check(self) -> None:
-        self.expect_at_least(1, "batch_size", "epochs", "validation")
-        self.expect("lr", self.lr > 0, "a positive number")
+    schedule: Literal["constant", "cosine", "plateau"] = "cosine"  # type: ignore[assignment]
 
 
 class Autoencoder(nn.Module):
@@ -129,7 +111,7 @@ def train_autoencoder(
     run: Run,
     model: nn.Module,
     objective: Objective,
-    config: Any,
+    config: TrainingConfig,
     data: Sequence[Any],
     optimizer: optim.Optimizer | None = None,
     choose_by: str | None = None,
@@ -138,7 +120,6 @@ def train_autoencoder(
     least on the validation data, and test that one, once.
 
     Args:
-        config: with ``lr``, ``schedule``, ``batch_size`` and ``epochs``.
         data: training, validation and test data.
         optimizer: of the model's parameters; Adam with ``config.lr`` by default.
         choose_by: one of the objective's values; the first by default.

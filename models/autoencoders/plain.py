@@ -35,13 +35,14 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import TensorDataset
 from minigrad.evaluation import PCA
-from minigrad.train import Result, Run, RunConfig, main, predict
+from minigrad.train import Result, Run, main, predict
 from minigrad.visualize import plot_latent
 from models.autoencoders.common import initialise, picture_curves, train_autoencoder
+from models.training import TrainingConfig
 
 
 @dataclass
-class Config(RunConfig):
+class Config(TrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     lr: float = 0.1  #: learning rate of plain SGD
@@ -55,13 +56,11 @@ class Config(RunConfig):
 
     quick_values: ClassVar = {"epochs": 50}
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "batch_size", "epochs", "validation", "test_samples")
+        super().check()
+        self.expect_at_least(1, "validation", "test_samples")
         self.expect_at_least(4, "train_samples")
         self.expect_at_least(0, "noise")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class LinearAutoencoder(nn.Module):

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,32 +39,27 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn
 from minigrad.data import TensorDataset
 from minigrad.evaluation import r2_score
-from minigrad.train import Result, Run, RunConfig, RunError, main, predict
+from minigrad.train import Result, Run, RunError, main, predict
 from minigrad.visualize import image_grid
 from models.autoencoders.common import initialise, picture_curves, train_autoencoder
+from models.training import TrainingConfig
 
 
 @dataclass
-class Config(RunConfig):
+class Config(TrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     raw: bool = False  #: leave the states as they are instead of scaling them to [-1, 1]
-    lr: float = 1e-3  #: learning rate at the beginning
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
-    batch_size: int = 128  #: states in a step
-    epochs: int = 10  #: passes over the training states
     train_samples: int = 200_000  #: states to train on
     validation: int = 5000  #: further states, to choose the epoch
     test_samples: int = 20_000  #: further states, to test
 
     quick_values: ClassVar = {"epochs": 2, "train_samples": 20_000}
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "batch_size", "epochs", "validation")
+        super().check()
+        self.expect_at_least(1, "validation")
         self.expect_at_least(2, "train_samples", "test_samples")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class Scale(nn.Module):

@@ -45,21 +45,22 @@ from minigrad.data import DataLoader, Dataset
 from minigrad.data.potentials import POTENTIALS, log_partition, potential
 from minigrad.data.transforms import current_generator
 from minigrad.distributions import PlanarTransform, RadialTransform, Transform
-from minigrad.train import Result, Run, RunConfig, main
+from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves, plot_densities, plot_points
+from models.training import TrainingConfig, make_schedule
 
 IDENTITY = math.log(math.e - 1)  # softplus of it is 1
 SIDE = 5.5  # the pictures show [-5.5, 5.5]^2
 
 
 @dataclass
-class Config(RunConfig):
+class Config(TrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     flow: Literal["planar", "radial"] = "planar"  #: the kind of layer
     lengths: tuple[int, ...] = (2, 8, 32)  #: numbers of layers: a flow for each and each energy
     wall: float = 4.0  #: |z_1| beyond which the energies rise
-    lr: float = 1e-2  #: learning rate of Adam at the start; it falls to 0 along half a cosine
+    lr: float = 1e-2  #: learning rate of Adam at the beginning
     anneal: int = 2500  #: steps until the energy counts in full
     batch_size: int = 256  #: samples in a step, for each flow
     steps: int = 500  #: steps in an epoch
@@ -75,14 +76,12 @@ class Config(RunConfig):
         "test_samples": 5000,
     }
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "anneal", "batch_size", "steps", "epochs", "wall", "validation")
+        super().check()
+        self.expect_at_least(1, "anneal", "steps", "wall", "validation")
         self.expect_at_least(2, "test_samples")
         good = len(self.lengths) > 0 and all(length >= 1 for length in self.lengths)
         self.expect("lengths", good and len(set(self.lengths)) == len(self.lengths), "numbers >= 1")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class Flow(nn.Module):
@@ -181,7 +180,7 @@ def train(config: Config) -> Result:
     )
     flows = nn.ModuleList(Flow(config.flow, length) for length in config.lengths).to(run.device)
     optimizer = optim.Adam(flows.parameters(), lr=config.lr)
-    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs * config.steps)
+    schedule = make_schedule(config.schedule, optimizer, config.epochs * config.steps)
     log_z = np.array([log_partition(name, config.wall) for name in POTENTIALS])
 
     run.track(flows=flows, optimizer=optimizer, schedule=schedule, loader=loader)

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,24 +49,22 @@ from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, Dataset, make_moons
 from minigrad.data.transforms import current_generator
 from minigrad.evaluation import energy_distance
-from minigrad.train import Result, Run, RunConfig, main
+from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves, plot_densities, plot_points
-from models.schedule import make_schedule
+from models.training import TrainingConfig, make_schedule
 
 EXTENT = (-1.75, 2.75, -1.25, 1.75)  # left, right, bottom, top: the moons and five deviations more
 TEST_SEED, VALIDATION_SEED = 2_000_000, 1_000_000  # of the points that are held out
 
 
 @dataclass
-class Config(RunConfig):
+class Config(TrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     noise: float = 0.05  #: standard deviation of the moons' noise
     couplings: int = 6  #: layers of f
     hidden: int = 256  #: units of the two hidden layers of s and of t
     scale_limit: float | None = 3.0  #: |s| stays below it; none: unbounded
-    lr: float = 1e-3  #: learning rate of Adam at the start
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
     batch_size: int = 100  #: points in a step, drawn afresh
     steps: int = 250  #: steps in an epoch
     epochs: int = 20  #: 20 epochs of 250 steps are 5,000 steps
@@ -76,14 +74,11 @@ class Config(RunConfig):
 
     quick_values: ClassVar = {"epochs": 3, "steps": 60, "test_points": 2000, "grid": 0.025}
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "couplings", "hidden", "batch_size", "steps", "epochs")
-        self.expect_at_least(1, "validation", "test_points")
+        super().check()
+        self.expect_at_least(1, "couplings", "hidden", "steps", "validation", "test_points")
         self.expect("noise", self.noise > 0, "a positive number")
         self.expect("grid", self.grid > 0, "a positive number")
-        self.expect("lr", self.lr > 0, "a positive number")
         limit = self.scale_limit
         self.expect("scale_limit", limit is None or limit > 0, "a positive number or none")
 

@@ -47,7 +47,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,28 +56,25 @@ from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.data.transforms import Transform, current_generator
 from minigrad.evaluation import bits_per_dim
-from minigrad.train import Mean, Result, Run, RunConfig, main
+from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import image_grid, plot_curves, plot_images
 from models.mnist import load_mnist
-from models.schedule import make_schedule
+from models.training import ImageTrainingConfig, make_schedule
 
 PIXELS = 28 * 28
 
 
 @dataclass
-class Config(RunConfig):
+class Config(ImageTrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     hidden: int = 48  #: filters of the networks in scale 1; scale 2 has twice as many
     blocks: int = 0  #: residual blocks of a network, as in the paper; 0: a 1 x 1 layer
     alpha: float = 0.05  #: keeps the logit from its ends
-    lr: float = 3e-3  #: learning rate of Adam at the start
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    lr: float = 3e-3  #: learning rate of Adam at the beginning
     batch_size: int = 64  #: images in a step
     epochs: int = 2  #: passes over the training images
     validation: int = 2000  #: training images held out for the curves
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
 
     quick_values: ClassVar = {
         "epochs": 1,
@@ -87,12 +84,10 @@ class Config(RunConfig):
         "test_images": 500,
     }
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "hidden", "batch_size", "epochs", "validation")
+        super().check()
+        self.expect_at_least(1, "hidden")
         self.expect_at_least(0, "blocks")
-        self.expect("lr", self.lr > 0, "a positive number")
         self.expect("alpha", 0 < self.alpha < 0.5, "a number between 0 and 0.5")
 
 

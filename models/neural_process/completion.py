@@ -69,11 +69,11 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.backend import default_generator
 from minigrad.data import DataLoader
-from minigrad.train import Mean, Result, Run, RunConfig, main
+from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import plot_curves, plot_images
 from models.mnist import load_mnist
 from models.neural_process.networks import Bumps, NeuralProcess, Posterior, kl_divergence
-from models.schedule import make_schedule
+from models.training import ImageTrainingConfig, make_schedule
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -84,7 +84,7 @@ EVALUATED: dict[str, tuple[int, int]] = {"325": DENSE, "100": (100, 100), "10": 
 
 
 @dataclass
-class Config(RunConfig):
+class Config(ImageTrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     kind: Literal["latent", "conditional"] = "latent"  #: with a code z (NP) or without (CNP)
@@ -95,13 +95,10 @@ class Config(RunConfig):
     max_context: int = 350  #: context pixels in training: from 1 to this
     targets: int = 400  #: pixels predicted in a training step
     warmup: float = 2.0  #: epochs over which the weight of the KL rises from 0 to 1
-    lr: float = 2e-3  #: learning rate of Adam at the start
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    lr: float = 2e-3  #: learning rate of Adam at the beginning
     batch_size: int = 100  #: images in a step
     epochs: int = 20  #: passes over the training images
     validation: int = 2000  #: training images held out to choose the epoch
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
 
     quick_values: ClassVar = {
         "epochs": 2,
@@ -110,14 +107,11 @@ class Config(RunConfig):
         "test_images": 500,
     }
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
+        super().check()
         self.expect_at_least(1, "hidden", "latent", "max_context", "targets")
-        self.expect_at_least(1, "batch_size", "epochs", "validation")
         self.expect_at_least(2, "bumps")
         self.expect_at_least(0, "warmup")
-        self.expect("lr", self.lr > 0, "a positive number")
         room = self.max_context + self.targets <= PIXELS
         self.expect("targets", room, f"at most {PIXELS} together with max_context")
 

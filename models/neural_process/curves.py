@@ -53,17 +53,17 @@ from minigrad.backend import default_generator
 from minigrad.data import DataLoader, Dataset, make_gp_curves
 from minigrad.data.transforms import current_generator
 from minigrad.evaluation import GaussianProcess
-from minigrad.train import Result, Run, RunConfig, main
+from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves
 from models.neural_process.networks import Bumps, NeuralProcess, kl_divergence
-from models.schedule import make_schedule
+from models.training import TrainingConfig, make_schedule
 
 CONTEXTS = (1, 5, 20)  # points whose figures are reported
 TEST_SEED, VALIDATION_SEED = 2_000_000, 1_000_000  # of the curves that are held out
 
 
 @dataclass
-class Config(RunConfig):
+class Config(TrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     kind: Literal["conditional", "latent"] = "conditional"  #: without (CNP) or with a z (NP)
@@ -75,8 +75,7 @@ class Config(RunConfig):
     max_context: int = 30  #: context points in training: from 1 to this
     targets: int = 30  #: points predicted in training
     samples: int = 64  #: draws of z for a figure
-    lr: float = 2e-3  #: learning rate of Adam at the start
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    lr: float = 2e-3  #: learning rate of Adam at the beginning
     batch_size: int = 32  #: curves in a step
     steps: int = 500  #: steps in an epoch
     epochs: int = 30  #: 30 epochs of 500 steps are 15,000 steps
@@ -85,13 +84,12 @@ class Config(RunConfig):
 
     quick_values: ClassVar = {"epochs": 2, "steps": 150, "test_curves": 200}
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
+        super().check()
         self.expect_at_least(1, "hidden", "max_context", "targets", "samples")
-        self.expect_at_least(1, "batch_size", "steps", "epochs", "validation", "test_curves")
+        self.expect_at_least(1, "steps", "validation", "test_curves")
         self.expect("bumps", self.bumps == 0 or self.bumps >= 2, "0, or at least 2")
-        for name in ("length_scale", "noise", "floor", "lr"):
+        for name in ("length_scale", "noise", "floor"):
             self.expect(name, getattr(self, name) > 0, "a positive number")
 
 

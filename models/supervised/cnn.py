@@ -32,22 +32,18 @@ from typing import ClassVar
 from minigrad import Tensor, nn, optim
 from minigrad.train import Result, Run, main
 from minigrad.visualize import image_grid
-from models.classifier import ClassifierConfig, train_classifier
+from models.classifier import train_classifier
+from models.training import ImageTrainingConfig
 
 
 @dataclass
-class Config(ClassifierConfig):
+class Config(ImageTrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     filters: int = 64  #: of each convolution
     dropout: float = 0.2  #: probability to drop a feature before the last layer
 
-    quick_values: ClassVar = {
-        "epochs": 1,
-        "train_images": 2000,
-        "validation": 500,
-        "test_images": 1000,
-    }
+    quick_values: ClassVar = {**ImageTrainingConfig.quick_values, "train_images": 2000}
 
     def check(self) -> None:
         super().check()

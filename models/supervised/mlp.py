@@ -30,11 +30,12 @@ from typing import ClassVar, Literal
 
 from minigrad import Tensor, nn, optim
 from minigrad.train import Result, Run, main
-from models.classifier import ClassifierConfig, train_classifier
+from models.classifier import train_classifier
+from models.training import ImageTrainingConfig
 
 
 @dataclass
-class Config(ClassifierConfig):
+class Config(ImageTrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     hidden: int = 256  #: units in each hidden layer

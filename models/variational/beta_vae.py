@@ -57,7 +57,7 @@ from minigrad.data import TensorDataset, make_sprites
 from minigrad.evaluation import active_units, factor_r2
 from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import image_grid, plot_curves, plot_images
-from models.schedule import make_schedule
+from models.training import make_schedule
 from models.variational.elbo import (
     EVALUATION_BATCH,
     Loaders,
@@ -78,7 +78,7 @@ class Config(VariationalConfig):
     latent: int = 4  #: dimensions of z
     hidden: int = 256  #: units of the hidden layer of encoder and decoder
     beta: float = 1.0  #: a further factor of all betas
-    lr: float = 2e-3  #: learning rate at the start
+    lr: float = 2e-3  #: learning rate at the beginning
     epochs: int = 10  #: passes over the training images
     train_images: int | None = 20_000  #: train on this many only; sprites need a number
     test_images: int | None = 5000  #: test on this many only; sprites need a number

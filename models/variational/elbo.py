@@ -23,10 +23,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, Subset
-from minigrad.train import Mean, Run, RunConfig
+from minigrad.train import Mean, Run
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent, plot_manifold
 from models.mnist import load_mnist
-from models.schedule import make_schedule
+from models.training import ImageTrainingConfig, make_schedule
 
 EVALUATION_BATCH = 500  # images at once where nothing is learned
 
@@ -35,33 +35,21 @@ Terms = Callable[[Tensor, Tensor, Generator | None], Mapping[str, Tensor]]
 
 
 @dataclass
-class VariationalConfig(RunConfig):
+class VariationalConfig(ImageTrainingConfig):
     r"""The options that all models of the family have."""
 
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  #: of a pixel given z
     beta: float = 1.0  #: weight of the KL in training
     optimizer: Literal["adam", "rmsprop"] = "adam"  #: rmsprop with alpha 0.9
-    lr: float = 2e-3  #: learning rate at the start
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    lr: float = 2e-3  #: learning rate at the beginning
     batch_size: int = 100  #: images in a step
     epochs: int = 40  #: passes over the training images
-    validation: int = 5000  #: training images held out to choose the epoch
-    train_images: int | None = None  #: train on this many only
-    test_images: int | None = None  #: test on this many only
 
-    quick_values: ClassVar = {
-        "epochs": 1,
-        "train_images": 6000,
-        "validation": 500,
-        "test_images": 1000,
-    }
-
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
+    quick_values: ClassVar = {**ImageTrainingConfig.quick_values, "train_images": 6000}
 
     def check(self) -> None:
-        self.expect_at_least(1, "batch_size", "epochs", "validation")
+        super().check()
         self.expect_at_least(0, "beta")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 # ---------------------------------------------------------------------------- the bound's two terms

@@ -61,18 +61,18 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, TensorDataset, make_gaussian_ring, ring_centres
 from minigrad.evaluation import mode_coverage
-from minigrad.train import Mean, Result, Run, RunConfig, main
+from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent
 from models import judge
 from models.mnist import load_mnist
-from models.schedule import make_schedule
+from models.training import ImageTrainingConfig, make_schedule
 from models.variational.elbo import kl_divergence
 
 RING = {"modes": 8, "radius": 2.0, "noise": 0.05}
 
 
 @dataclass
-class Config(RunConfig):
+class Config(ImageTrainingConfig):
     r"""The options; the defaults give the figure above."""
 
     data: Literal["mnist", "ring"] = "mnist"  #: ring: eight Gaussians in the plane
@@ -82,8 +82,7 @@ class Config(RunConfig):
     alpha: float = 0.5  #: weight of the KL of what the decoder made
     beta: float = 4.0  #: weight of the reconstruction
     vae_epochs: int = 1  #: epochs with alpha = 0 at the beginning
-    lr: float = 1e-3  #: learning rate at the start, of both optimisers
-    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    lr: float = 1e-3  #: learning rate at the beginning, of both optimisers
     batch_size: int = 100  #: images in a step
     epochs: int = 8  #: passes over the training images
     samples: int = 5000  #: drawn from the prior to be judged
@@ -99,13 +98,10 @@ class Config(RunConfig):
         "samples": 1000,
     }
 
-    resumable: ClassVar = ("device", "out", "resume")  # the schedule depends on the epochs
-
     def check(self) -> None:
-        self.expect_at_least(1, "latent", "hidden", "batch_size", "epochs", "validation")
-        self.expect_at_least(1, "samples")
+        super().check()
+        self.expect_at_least(1, "latent", "hidden", "samples")
         self.expect_at_least(0, "alpha", "beta", "margin", "vae_epochs")
-        self.expect("lr", self.lr > 0, "a positive number")
 
 
 class IntroVAE(nn.Module):

@@ -122,6 +122,7 @@ def test_help(model: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
         ["--lr", "-1"],
         ["--batch-size", "0"],
         ["--validation", "0"],
+        ["--train-images", "0"],
         ["--seed", "x"],
         ["--device", "gpu"],
     ],
