@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import Generator
-from minigrad.data import MNIST, Subset, random_split
+from minigrad.data import MNIST, FashionMNIST, Subset, random_split
+
+KINDS = {"mnist": MNIST, "fashion": FashionMNIST}  # what an option ``data`` may name
 
 # The split is the same in all runs, so that validation figures of different seeds compare.
 SPLIT_SEED = 0

@@ -60,6 +60,8 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
+NOT_RUN = "not run at full size yet"
+
 CAPITALS = {
     "bce": "BCE",
     "cifar": "CIFAR-10",
@@ -105,7 +107,7 @@ def overview() -> str:
             for r in records
             if r["command"] == f"python -m models.{entry.name} --seed {r['seed']}"
         ]
-        measured = "-"
+        measured = NOT_RUN
         if rows:
             name = next(iter(rows[0]["metrics"]))
             values = sorted(r["metrics"][name] for r in rows)
@@ -133,10 +135,11 @@ def table() -> str:
     parts = [HEAD]
     for name, entry in known.items():
         rows = [r for r in records if r["model"] == name]
-        if not rows:
-            continue
         parts.append(f"\n## {name}: {entry.title}\n")
         parts.append(f"Paper: {entry.paper}\n")
+        if not rows:
+            parts.append(f"{NOT_RUN.capitalize()}.")
+            continue
         parts.append(f"Expect: {entry.expect}\n")
         parts.append("| command | measured | epochs | time | hardware |")
         parts.append("|---|---|---|---|---|")

@@ -1,21 +1,24 @@
-r"""Operations on the parameters of a whole network: clipping gradients, one vector of everything.
+r"""Operations on a whole network: clipping gradients, one vector of everything, standing still.
 
 Does not belong here: optimisers (``optim/``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .. import ops
 from ..backend import get_array_module
 from ..tensor import Tensor
+from .module import Module
 
 __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
+    "frozen",
     "parameters_to_vector",
     "vector_to_parameters",
 ]
@@ -94,6 +97,40 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     for g in _gradients(parameters):
         get_array_module(g.data).clip(g.data, -clip_value, clip_value, out=g.data)
         g._version[0] += 1
+
+
+@contextlib.contextmanager
+def frozen(module: Module) -> Iterator[None]:
+    r"""Use ``module`` without changing it: inside, its parameters collect no gradients, though
+    gradients pass through it to its inputs, and afterwards its buffers (the running statistics of
+    batch norm) are what they were. What each mode does is untouched: in training mode batch norm
+    still normalises with the batch.
+
+    Where two networks play against each other, each learns with the other one frozen.
+
+    >>> import minigrad as mg
+    >>> from minigrad import nn
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    >>> x = mg.randn(4, 2, requires_grad=True)
+    >>> with frozen(model):
+    ...     loss = (model(x) ** 3).sum()
+    >>> loss.backward()
+    >>> x.grad is None, model[0].weight.grad is None, model[1].running_mean.tolist()
+    (False, True, [0.0, 0.0, 0.0])
+    """
+    learning = [p for p in module.parameters() if p.requires_grad]
+    kept = [(b, b._version[0], b.data.copy()) for b in module.buffers()]
+    for p in learning:
+        p.requires_grad = False
+    try:
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad = True
+        for buffer, version, values in kept:
+            if buffer._version[0] != version:
+                buffer.data[...] = values
+                buffer._version[0] += 1
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

@@ -121,6 +121,9 @@ class Run:
         self.step = 0
         #: set it to leave the loop after this epoch, in resumed runs too
         self.stop = False
+        #: called before a checkpoint is saved; what it raises ends the run, and the checkpoint
+        #: before, the last good one, stays
+        self.guard: Callable[[], None] = lambda: None
         #: the lines of metrics.jsonl
         self.history: list[dict[str, Any]] = []
         #: the best value seen by keep_best, and its epoch
@@ -168,6 +171,7 @@ class Run:
 
     def save(self) -> None:
         r"""Save a checkpoint now. If that fails, the previous one is still there."""
+        self.guard()
         self._log.flush()
         os.fsync(self._log.fileno())  # the log must not be shorter than the checkpoint says
         own = {
@@ -213,6 +217,11 @@ class Run:
         self._seconds_before, self._started = own["seconds"], time.monotonic()
         self._step_saved = self.step
         self._say(f"resuming after epoch {self.epoch}, step {self.step}")
+
+    @property
+    def saved_step(self) -> int:
+        r"""The step of the last checkpoint; 0 if there is none."""
+        return self._step_saved
 
     @property
     def seconds(self) -> float:

@@ -36,7 +36,7 @@ def plot_curves(
     panels: Mapping[str, Mapping[str, str]],
     title: str = "",
     x: str = "epoch",
-    lines: Mapping[str, float] | None = None,
+    lines: Mapping[str, float | Mapping[str, float]] | None = None,
 ) -> Any:
     r"""Numbers over the epochs, a panel for each quantity.
 
@@ -45,7 +45,8 @@ def plot_curves(
         panels: label of a panel's vertical axis -> {label of a curve: its name in the history}.
         title: above all panels.
         x: the name of the horizontal quantity.
-        lines: horizontal lines in every panel, label -> value: a floor, a figure to reach.
+        lines: horizontal lines, label -> value: a floor, a figure to reach. In every panel, or,
+            under a panel's label, {label -> value} in that panel.
 
     Raises:
         ValueError: a name that no dict has.
@@ -60,13 +61,19 @@ def plot_curves(
                 raise ValueError(f"plot_curves: no {name!r} with {x!r} in the history")
             xs, ys = zip(*points)
             ax.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=3.5, label=curve)
+        own: dict[str, float] = {}
         for name, value in (lines or {}).items():
-            ax.axhline(value, color="0.5", linewidth=1, linestyle="--", label=name)
+            if not isinstance(value, Mapping):
+                own[name] = value
+            elif name == label:
+                own |= value
+        for name, level in own.items():
+            ax.axhline(level, color="0.5", linewidth=1, linestyle="--", label=name)
         ax.set_xlabel(x)
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        if len(curves) + len(lines or {}) > 1:
+        if len(curves) + len(own) > 1:
             ax.legend()
     if title:
         figure.suptitle(title)

@@ -19,6 +19,7 @@ pytest.importorskip("matplotlib")
 
 TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "batch_size": 20}
 IMAGES = {"train_images": 60, "test_images": 60}
+GAN = {**IMAGES, "width": 0.125, "latent": 8, "samples": 20}
 SAMPLES = {"train_samples": 60, "test_samples": 60}
 OWN: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**IMAGES, "data": "shapes"},
@@ -34,7 +35,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 def tiny(name: str) -> dict[str, Any]:
     """Options under which the model makes three steps."""
-    return {**TINY, **OWN.get(name, IMAGES)}
+    return {**TINY, **OWN.get(name, GAN if name.startswith("gan.") else IMAGES)}
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in entries()])

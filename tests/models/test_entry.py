@@ -29,6 +29,7 @@ NAMES = [entry.name for entry in entries()]
 IMAGES = {"epochs": 2, "train_images": 300, "validation": 100, "test_images": 100}
 SAMPLES = {"epochs": 2, "train_samples": 300, "validation": 100, "test_samples": 100}
 FEW = {"epochs": 2, "train_images": 60, "validation": 20, "test_images": 20, "batch_size": 10}
+GAN = {**IMAGES, "width": 0.125, "latent": 8, "samples": 20}
 TINY: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**FEW, "data": "shapes"},
     "autoencoders.conv_pool": FEW,
@@ -48,6 +49,10 @@ TINY: dict[str, dict[str, Any]] = {
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
 }
+
+
+def tiny(name: str) -> dict[str, Any]:
+    return TINY.get(name, GAN if name.startswith("gan.") else IMAGES)
 
 
 @pytest.fixture(params=NAMES)
@@ -186,7 +191,7 @@ def test_killed_and_resumed(
     model: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twice in the middle of an epoch, and once after the first."""
-    options: dict[str, Any] = {"batch_size": 50, **TINY.get(name_of(model), IMAGES), "seed": 1}
+    options: dict[str, Any] = {"batch_size": 50, **tiny(name_of(model)), "seed": 1}
     real_init, real_save = Run.__init__, Run.save
 
     def saves_every_two_steps(self: Run, config: Any) -> None:

@@ -105,3 +105,25 @@ def test_vector_there_and_back():
         np.testing.assert_array_equal(p.data, q.data)
     other[0].weight.data += 1  # a copy, not a view
     np.testing.assert_array_equal(utils.parameters_to_vector(net.parameters()).data, vector.data)
+
+
+def test_frozen_changes_nothing():
+    """Neither weights nor statistics, though gradients reach the input and a batch is used."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
+    net[0].bias.requires_grad = False
+    before = {name: value.numpy().copy() for name, value in net.state_dict().items()}
+    x = mg.randn(4, 2, requires_grad=True)
+    with utils.frozen(net):
+        inside = net(x)
+    inside.sum().backward()
+    assert (x.grad.numpy() != 0).any() and all(p.grad is None for p in net.parameters())
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name], err_msg=name)
+    # As it was again: what could learn learns, what could not does not.
+    assert [p.requires_grad for p in net.parameters()] == [True, False, True, True, True, True]
+    net(x).sum().backward()
+    assert net[0].weight.grad is not None and net[1].num_batches_tracked.item() == 1
+    with pytest.raises(KeyError), utils.frozen(net):
+        net(x)
+        raise KeyError
+    assert net[0].weight.requires_grad and net[1].num_batches_tracked.item() == 1

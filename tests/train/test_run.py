@@ -147,6 +147,27 @@ def test_nan_is_not_logged() -> None:
     assert Path("a/metrics.jsonl").read_text() == ""
 
 
+def test_a_guard_keeps_the_last_good_checkpoint() -> None:
+    run = Run(Config(out="a"), "test.model")
+    model = nn.Linear(2, 3)
+    run.track(model=model)
+
+    def guard() -> None:
+        if not np.isfinite(model.weight.data).all():
+            raise RunError(f"weights are nan; the last good checkpoint is of {run.saved_step}")
+
+    run.guard = guard
+    with pytest.raises(RunError, match="the last good checkpoint is of 2"):
+        for epoch in run.epochs(3):
+            for _ in run.batches([0, 1]):
+                model.weight.data[0, 0] = np.nan if epoch == 2 else 7.0
+            run.log()
+    resumed = Run(Config(out="a", resume=True), "test.model")
+    resumed.track(model=model)
+    resumed.restore()
+    assert resumed.epoch == 1 and model.weight[0, 0].item() == 7.0 and len(resumed.history) == 1
+
+
 def test_keep_best() -> None:
     run = Run(Config(out="a"), "test.model")
     model = nn.Linear(1, 1, bias=False)

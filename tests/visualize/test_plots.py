@@ -50,6 +50,9 @@ def test_curves(tmp_path: Path) -> None:
     ]
     assert left.lines[1].get_ydata().tolist() == [4.0, 2.0, 4.0 / 3]
     assert right.lines[0].get_xdata().tolist() == [1, 2, 3]
+    figure = plot_curves(HISTORY, panels, lines={"acc": {"chance": 0.1}, "floor": 1.0})
+    found = [[str(line.get_label()) for line in ax.lines] for ax in figure.axes]
+    assert found == [["training", "validation", "floor"], ["all", "chance", "floor"]]
     with pytest.raises(ValueError, match="no 'nothing' with 'epoch' in the history"):
         plot_curves(HISTORY, {"y": {"a": "nothing"}})
 
