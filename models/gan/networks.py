@@ -28,10 +28,15 @@ def filters(width: float, *counts: int) -> list[int]:
 
 
 def initialise(module: nn.Module) -> None:
-    r"""Weights from N(0, .02^2) and biases 0, as Radford et al. have it; batch norm as it is."""
+    r"""Glorot's uniform weights, biases 0, batch norm as it is.
+
+    Radford et al. have weights from N(0, .02^2), and batch norm in the discriminator too. Without
+    it such small weights let each layer shrink what it is given, and in the first hundred steps
+    the discriminator goes so far ahead that the generator makes one picture of all noise.
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

@@ -60,9 +60,9 @@ def test_the_bodies() -> None:
     x = Generator(7, 0.125)(mg.randn(3, 4), mg.randn(3, 3))
     assert x.shape == (3, 1, 28, 28) and 0 <= x.min().item() <= x.max().item() <= 1
     assert Discriminator(0.125)(x).shape == (3,)
-    # N(0, .02^2), not a uniform distribution: the kurtosis tells.
-    w = generator.dense.weight.detach().numpy().ravel()
-    assert abs(w.std() - 0.02) < 1e-4 and abs((w**4).mean() / w.var() ** 2 - 3) < 0.05
+    w = generator.dense.weight.detach().numpy()  # Glorot: uniform up to sqrt(6 / (in + out))
+    bound = math.sqrt(6 / (100 + 7 * 7 * 128))
+    assert abs(w.max() / bound - 1) < 0.01 and abs(w.std() / bound - 1 / math.sqrt(3)) < 0.01
 
 
 @pytest.mark.parametrize("kernel", [4, 5])
