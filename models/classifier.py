@@ -21,9 +21,7 @@ from minigrad.train import (
 )
 from minigrad.visualize import plot_confusion, plot_curves
 from models.mnist import load_mnist
-from models.training import ImageTrainingConfig, make_schedule
-
-TEST_BATCH = 500  # images at once where nothing is learned
+from models.training import TEST_BATCH, ImageTrainingConfig, make_schedule
 
 
 def train_classifier(

@@ -13,7 +13,9 @@ from typing import ClassVar, Literal
 from minigrad import optim
 from minigrad.train import RunConfig
 
-__all__ = ["ImageTrainingConfig", "TrainingConfig", "make_schedule"]
+__all__ = ["TEST_BATCH", "ImageTrainingConfig", "TrainingConfig", "make_schedule"]
+
+TEST_BATCH = 500  # images at once where nothing is learned
 
 
 @dataclass

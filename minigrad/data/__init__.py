@@ -11,6 +11,7 @@ from .curves import make_gp_curves, rbf_kernel
 from .datasets import (
     ConcatDataset,
     Dataset,
+    FreshDataset,
     Subset,
     TensorDataset,
     default_collate,
@@ -39,6 +40,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "FashionMNIST",
+    "FreshDataset",
     "ImageDataset",
     "Subset",
     "TensorDataset",

@@ -1,6 +1,6 @@
 r"""Datasets: things with a length and samples, and ways to put them together.
 
-Belongs here: :class:`Dataset` and the datasets that hold or combine others.
+Belongs here: :class:`Dataset` and the datasets that hold, combine or make samples.
 Does not belong here: reading files (``mnist.py``), batching and order (``loader.py``), changes to
 the samples (``transforms.py``).
 
@@ -27,10 +27,12 @@ from ..backend import (
 )
 from ..creation import as_tensor, tensor
 from ..tensor import Tensor
+from .transforms import current_generator
 
 __all__ = [
     "ConcatDataset",
     "Dataset",
+    "FreshDataset",
     "Subset",
     "TensorDataset",
     "default_collate",
@@ -113,6 +115,36 @@ class TensorDataset(Dataset):
 
     def get_batch(self, indices: np.ndarray) -> tuple[Any, ...]:
         return tuple(_take(t.data, indices) for t in self.tensors)
+
+
+class FreshDataset(Dataset):
+    r"""``size`` samples that are made when they are asked for, other ones each time.
+
+    Args:
+        size: samples in an epoch.
+        make: called as ``make(n, generator=...)``, returns a tuple of arrays ``(n, ...)``, as
+            ``make_moons`` and its like do. In a loader that shuffles the generator is that of the
+            batch: each epoch has other samples, and a resumed run the same ones.
+
+    >>> data = FreshDataset(100, lambda n, generator: (generator.numpy.standard_normal((n, 2)),))
+    >>> (x,) = data.get_batch(np.arange(4))
+    >>> len(data), x.shape, data[0][0].shape
+    (100, (4, 2), (2,))
+    """
+
+    def __init__(self, size: int, make: Callable[..., tuple[Any, ...]]) -> None:
+        if size < 1:
+            raise ValueError(f"FreshDataset: expected a size >= 1, got {size}")
+        self.size, self.make = size, make
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return tuple(part[0] for part in self.get_batch(np.zeros(1, np.int64)))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def get_batch(self, indices: np.ndarray) -> tuple[Any, ...]:
+        return self.make(len(indices), generator=current_generator())
 
 
 def _take(array: Any, indices: np.ndarray) -> Any:

@@ -26,7 +26,7 @@ from .checkpoint import (
 )
 from .config import RunConfig, parse_config
 from .entry import main
-from .loop import cycle, evaluate, fit, predict
+from .loop import cycle, evaluate, fit, mean_values, predict
 from .metrics import (
     Accuracy,
     ConfusionMatrix,
@@ -68,6 +68,7 @@ __all__ = [
     "load_checkpoint",
     "load_safetensors",
     "main",
+    "mean_values",
     "parse_config",
     "predict",
     "save_checkpoint",

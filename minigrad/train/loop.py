@@ -1,14 +1,15 @@
 r"""The ordinary loop: inputs, targets, a loss, an optimiser.
 
-Belongs here: ``fit``, ``evaluate``, ``predict``. Does not belong here: loops of particular models,
-which stand in their files under ``models/`` and use :class:`~minigrad.train.Run`.
+Belongs here: ``fit``, and what looks at a model over a loader, ``evaluate``, ``mean_values`` and
+``predict``. Does not belong here: loops of particular models, which stand in their files under
+``models/`` and use :class:`~minigrad.train.Run`.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import minigrad as mg
@@ -20,7 +21,7 @@ from minigrad.tensor import Tensor
 from .callbacks import Callback, History
 from .metrics import Mean, Metric
 
-__all__ = ["Training", "cycle", "evaluate", "fit", "predict"]
+__all__ = ["Training", "cycle", "evaluate", "fit", "mean_values", "predict"]
 
 
 class Training:
@@ -215,6 +216,28 @@ def evaluate(
         model.train(was_training)
     result = {} if loss_fn is None else {"loss": losses.compute()}
     return result | {name: metric.compute() for name, metric in measured.items()}
+
+
+def mean_values(
+    values: Callable[[Any], Mapping[str, Tensor]], loader: Iterable[Any]
+) -> dict[str, float]:
+    r"""What ``values(batch)`` gives under each name, averaged over all samples of ``loader``,
+    without gradients: the measure of models that are no function from inputs to targets.
+
+    Args:
+        values: of a batch, whose first part is ``(N, ...)``, to named tensors: one number for each
+            sample, or their mean. A model's mode is the caller's affair.
+
+    >>> loader = [(mg.tensor([1.0, 3.0]),), (mg.tensor([8.0]),)]
+    >>> mean_values(lambda batch: {"x": batch[0], "square": (batch[0] ** 2).mean()}, loader)
+    {'x': 4.0, 'square': 24.666666666666668}
+    """
+    means: dict[str, Mean] = {}
+    with mg.no_grad():
+        for batch in loader:
+            for name, value in values(batch).items():
+                means.setdefault(name, Mean()).update(mg.mean(value), len(batch[0]))
+    return {name: mean.compute() for name, mean in means.items()}
 
 
 def predict(model: Any, inputs: Any, batch_size: int = 256) -> Tensor:

@@ -24,11 +24,9 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.evaluation import PCA
-from minigrad.train import Mean, Run, predict
+from minigrad.train import Run, mean_values, predict
 from minigrad.visualize import plot_curves, plot_images, plot_latent, plot_manifold
-from models.training import ImageTrainingConfig, TrainingConfig, make_schedule
-
-TEST_BATCH = 500  # images at once where nothing is learned
+from models.training import TEST_BATCH, ImageTrainingConfig, TrainingConfig, make_schedule
 
 #: ``(model, batch, generator)`` to named means over the batch. The first is what training
 #: minimises, the rest is shown. ``generator`` is where noise comes from; None is the default one.
@@ -97,14 +95,10 @@ def evaluate(model: nn.Module, objective: Objective, loader: Iterable[Any]) -> d
     r"""The objective's means over all of ``loader``, in evaluation mode. Noise comes from a
     generator of its own: the same at each call, and the training that follows is not changed."""
     generator = Generator(0)
-    means: dict[str, Mean] = {}
     model.eval()
-    with mg.no_grad():
-        for batch in loader:
-            for name, value in objective(model, batch, generator).items():
-                means.setdefault(name, Mean()).update(value, len(batch[0]))
+    found = mean_values(lambda batch: objective(model, batch, generator), loader)
     model.train()
-    return {name: mean.compute() for name, mean in means.items()}
+    return found
 
 
 def train_autoencoder(

@@ -40,14 +40,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
-from minigrad.data import DataLoader, Dataset, make_moons
-from minigrad.data.transforms import current_generator
+from minigrad.data import DataLoader, FreshDataset, make_moons
 from minigrad.evaluation import energy_distance
 from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves, plot_densities, plot_points
@@ -158,22 +158,6 @@ class RealNVP(nn.Module):
 
 
 # ----------------------------------------------------------------------------------- the data
-class FreshMoons(Dataset):
-    r"""``n`` points of the moons that are other ones in each epoch."""
-
-    def __init__(self, n: int, noise: float) -> None:
-        self.n, self.noise = n, noise
-
-    def __len__(self) -> int:
-        return self.n
-
-    def get_batch(self, indices: np.ndarray) -> Any:
-        return make_moons(len(indices), self.noise, current_generator())
-
-    def __getitem__(self, index: int) -> Any:
-        return tuple(part[0] for part in self.get_batch(np.zeros(1, np.int64)))
-
-
 def moons_log_density(x: np.ndarray, noise: float, angles: int = 2000) -> np.ndarray:
     r"""log p(x) of the moons, points (N, 2) to (N,) nats:
 
@@ -228,7 +212,7 @@ def train(config: Config) -> Result:
     r"""Minimise -log p(x) on fresh points, and test the density that came of it."""
     run = Run(config)
     loader = DataLoader(
-        FreshMoons(config.steps * config.batch_size, config.noise),
+        FreshDataset(config.steps * config.batch_size, partial(make_moons, noise=config.noise)),
         config.batch_size,
         shuffle=True,  # each epoch draws a seed, and its points from that
         device=run.device,

@@ -56,7 +56,7 @@ from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader
 from minigrad.data.transforms import Transform, current_generator
 from minigrad.evaluation import bits_per_dim
-from minigrad.train import Mean, Result, Run, main
+from minigrad.train import Result, Run, main, mean_values
 from minigrad.visualize import image_grid, plot_curves, plot_images
 from models.mnist import load_mnist
 from models.training import ImageTrainingConfig, make_schedule
@@ -261,19 +261,17 @@ class RealNVP(nn.Module):
 def evaluate(model: RealNVP, loader: Iterable[Any], alpha: float) -> dict[str, float]:
     r"""Means over all images, noise drawn once each: the bits per dimension, and what they would
     be without the logit's Jacobian and without the 256 levels' share."""
-    logits, whole = Mean(), Mean()
-    with mg.no_grad():
-        for x, _ in loader:
-            y, log_det = to_logits(x, alpha)
-            log_py = model.log_prob(y)
-            logits.update(bits_per_dim(log_py, PIXELS).mean(), len(x))
-            whole.update(bits_per_dim(log_py + log_det, PIXELS).mean(), len(x))
-    bits = whole.compute()
-    return {
-        "bits_per_dim": bits,
-        "bits_without_logit": logits.compute(),
-        "bits_without_levels": bits - 8.0,
-    }
+
+    def values(batch: Any) -> dict[str, Tensor]:
+        y, log_det = to_logits(batch[0], alpha)
+        log_py = model.log_prob(y)
+        return {
+            "bits_per_dim": bits_per_dim(log_py + log_det, PIXELS),
+            "bits_without_logit": bits_per_dim(log_py, PIXELS),
+        }
+
+    found = mean_values(values, loader)
+    return {**found, "bits_without_levels": found["bits_per_dim"] - 8.0}
 
 
 def train(config: Config) -> Result:

@@ -68,6 +68,7 @@ from models.variational.elbo import (
     evaluate,
     fit,
     kl_divergence,
+    log_normal,
     pictures,
     reconstruction_loss,
 )
@@ -276,15 +277,6 @@ class VAE(nn.Module):
         return self.flow(mean, h)[0], log_var
 
 
-def log_normal(z: Tensor, mean: Tensor | float = 0.0, log_var: Tensor | float = 0.0) -> Tensor:
-    r"""log N(z; mean, diag exp(log_var)), *summed* over the dimensions: (N, D) -> (N,)."""
-    if isinstance(log_var, float):
-        square = (z - mean) ** 2 * math.exp(-log_var)
-    else:
-        square = (z - mean) ** 2 * (-log_var).exp()
-    return -0.5 * (square + log_var + math.log(2 * math.pi)).sum(1)
-
-
 def bound_terms(
     model: VAE, x: Tensor, likelihood: str = "bernoulli", generator: Generator | None = None
 ) -> dict[str, Tensor]:
@@ -346,8 +338,8 @@ def train(config: Config) -> Result:
         model,
         **{f"test_{name}": value for name, value in test.items()},
         test_nll_iwae_100=-bound.item(),
-        val_negative_elbo=run.best["value"] if run.best else float("nan"),
-        best_epoch=run.best["epoch"] if run.best else 0,
+        val_negative_elbo=run.best["value"],
+        best_epoch=run.best["epoch"],
     )
 
 

@@ -69,7 +69,7 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.backend import default_generator
 from minigrad.data import DataLoader
-from minigrad.train import Mean, Result, Run, main
+from minigrad.train import Result, Run, main, mean_values
 from minigrad.visualize import plot_curves, plot_images
 from models.mnist import load_mnist
 from models.neural_process.networks import Bumps, NeuralProcess, Posterior, kl_divergence
@@ -248,26 +248,25 @@ def evaluate(
     the same two of the mean probability over so many z, ``predictive`` and ``predictive_unseen``.
     The number of context pixels is drawn between the two ``counts`` for each batch."""
     generator, more = Generator(seed), Generator(seed + 1)
-    means: dict[str, Mean] = {}
-    with mg.no_grad():
-        for batch, _ in loader:
-            images = batch.flatten(1)
-            n = int(generator.numpy.integers(counts[0], counts[1] + 1))
-            context, rest = split(n, None, generator, images.device)
-            nll = pixel_nll(model(images, context, generator), images)
-            reconstruction, kl = loss_terms(model, images, context, rest, generator)
-            found = {
-                "nll": nll.mean(),
-                "unseen": nll[:, rest].mean(),
-                "bound": (reconstruction + kl) / len(rest),
-            }
-            if draws:
-                p = sum(model(images, context, more).sigmoid() for _ in range(draws)) / draws
-                nll = nn.functional.binary_cross_entropy(p, images, reduction="none")
-                found |= {"predictive": nll.mean(), "predictive_unseen": nll[:, rest].mean()}
-            for name, value in found.items():
-                means.setdefault(name, Mean()).update(value, len(images))
-    return {name: mean.compute() for name, mean in means.items()}
+
+    def values(batch: Any) -> dict[str, Tensor]:
+        images = batch[0].flatten(1)
+        n = int(generator.numpy.integers(counts[0], counts[1] + 1))
+        context, rest = split(n, None, generator, images.device)
+        nll = pixel_nll(model(images, context, generator), images)
+        reconstruction, kl = loss_terms(model, images, context, rest, generator)
+        found = {
+            "nll": nll,
+            "unseen": nll[:, rest],
+            "bound": (reconstruction + kl) / len(rest),
+        }
+        if draws:
+            p = sum(model(images, context, more).sigmoid() for _ in range(draws)) / draws
+            nll = nn.functional.binary_cross_entropy(p, images, reduction="none")
+            found |= {"predictive": nll, "predictive_unseen": nll[:, rest]}
+        return found
+
+    return mean_values(values, loader)
 
 
 def smooth(images: np.ndarray, context: np.ndarray, mean_image: np.ndarray) -> np.ndarray:

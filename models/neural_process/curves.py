@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -50,8 +51,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.backend import default_generator
-from minigrad.data import DataLoader, Dataset, make_gp_curves
-from minigrad.data.transforms import current_generator
+from minigrad.data import DataLoader, FreshDataset, make_gp_curves
 from minigrad.evaluation import GaussianProcess
 from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves
@@ -91,22 +91,6 @@ class Config(TrainingConfig):
         self.expect("bumps", self.bumps == 0 or self.bumps >= 2, "0, or at least 2")
         for name in ("length_scale", "noise", "floor"):
             self.expect(name, getattr(self, name) > 0, "a positive number")
-
-
-class FreshCurves(Dataset):
-    r"""``n`` curves, each seen at ``points`` places, that are other ones in each epoch."""
-
-    def __init__(self, n: int, points: int, config: Config) -> None:
-        self.n, self.points, self.config = n, points, config
-
-    def __len__(self) -> int:
-        return self.n
-
-    def get_batch(self, indices: np.ndarray) -> Any:
-        return draw(len(indices), self.points, self.config, current_generator())
-
-    def __getitem__(self, index: int) -> Any:
-        return tuple(part[0] for part in self.get_batch(np.zeros(1, np.int64)))
 
 
 def draw(
@@ -198,7 +182,10 @@ def train(config: Config) -> Result:
     r"""Train on fresh curves, and compare with the exact posterior."""
     run = Run(config)
     loader = DataLoader(
-        FreshCurves(config.steps * config.batch_size, config.max_context + config.targets, config),
+        FreshDataset(
+            config.steps * config.batch_size,
+            partial(draw, points=config.max_context + config.targets, config=config),
+        ),
         config.batch_size,
         shuffle=True,  # each epoch draws a seed, and its curves from that
         device=run.device,

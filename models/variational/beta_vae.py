@@ -57,9 +57,8 @@ from minigrad.data import TensorDataset, make_sprites
 from minigrad.evaluation import active_units, factor_r2
 from minigrad.train import Mean, Result, Run, main
 from minigrad.visualize import image_grid, plot_curves, plot_images
-from models.training import make_schedule
+from models.training import TEST_BATCH, make_schedule
 from models.variational.elbo import (
-    EVALUATION_BATCH,
     Loaders,
     VariationalConfig,
     encode,
@@ -183,7 +182,7 @@ def train(config: Config) -> Result:
     if config.data == "mnist":
         loaders = Loaders.of_mnist(config, run)
     else:
-        loaders = Loaders.of(load_sprites(config), config, run, EVALUATION_BATCH)
+        loaders = Loaders.of(load_sprites(config), config, run, TEST_BATCH)
     pixels = next(iter(loaders.test))[0][0].numel()
     models = nn.ModuleList([VAE(pixels, config.latent, config.hidden) for _ in config.betas])
     models.to(run.device)

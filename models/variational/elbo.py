@@ -23,12 +23,10 @@ import numpy as np
 import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, Subset
-from minigrad.train import Mean, Run
+from minigrad.train import Run, mean_values
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent, plot_manifold
 from models.mnist import load_mnist
-from models.training import ImageTrainingConfig, make_schedule
-
-EVALUATION_BATCH = 500  # images at once where nothing is learned
+from models.training import TEST_BATCH, ImageTrainingConfig, make_schedule
 
 #: images (N, ...), labels (N,), generator of the noise -> name of a term: (N,)
 Terms = Callable[[Tensor, Tensor, Generator | None], Mapping[str, Tensor]]
@@ -56,6 +54,15 @@ class VariationalConfig(ImageTrainingConfig):
 def kl_divergence(mean: Tensor, log_var: Tensor) -> Tensor:
     r"""KL(N(mean, exp(log_var)) || N(0, I)), summed over the latent dimensions: (N, D) -> (N,)."""
     return 0.5 * (log_var.exp() + mean**2 - 1.0 - log_var).sum(1)
+
+
+def log_normal(z: Tensor, mean: Tensor | float = 0.0, log_var: Tensor | float = 0.0) -> Tensor:
+    r"""log N(z; mean, diag exp(log_var)), *summed* over the dimensions: (..., D) -> (...)."""
+    if isinstance(log_var, float):
+        square = (z - mean) ** 2 * math.exp(-log_var)
+    else:
+        square = (z - mean) ** 2 * (-log_var).exp()
+    return -0.5 * (square + log_var + math.log(2 * math.pi)).sum(-1)
 
 
 def reconstruction_loss(logits: Tensor, x: Tensor, likelihood: str = "bernoulli") -> Tensor:
@@ -89,12 +96,10 @@ def log_weights(
     mean = mean.unsqueeze(0).expand(samples, n, model.latent)  # (K, N, D)
     log_var = log_var.unsqueeze(0).expand(samples, n, model.latent)
     z = mg.gaussian_sample(mean, log_var, generator=generator)
-    log_prior = -0.5 * (z**2 + math.log(2 * math.pi)).sum(2)  # (K, N)
-    log_q = -0.5 * ((z - mean) ** 2 * (-log_var).exp() + log_var + math.log(2 * math.pi)).sum(2)
     logits = model.decode(z.reshape(samples * n, model.latent))
     repeated = x.unsqueeze(0).expand(samples, n, x.shape[1]).reshape(samples * n, x.shape[1])
     log_likelihood = -reconstruction_loss(logits, repeated).reshape(samples, n)
-    return log_likelihood + log_prior - log_q
+    return log_likelihood + log_normal(z) - log_normal(z, mean, log_var)
 
 
 # ------------------------------------------------------------------------- data, loop, measure
@@ -114,7 +119,7 @@ class Loaders:
         config: VariationalConfig,
         run: Run,
         transform: Callable[[Any], Any] | None = None,
-        batch: int = EVALUATION_BATCH,
+        batch: int = TEST_BATCH,
     ) -> Loaders:
         r"""MNIST, as ``models/mnist.py`` divides it."""
         return cls.of(
@@ -144,14 +149,9 @@ def evaluate(
     r"""Means over all images of the negative ELBO and of each term, with one sample of z each, from
     a generator of its own, so that evaluating does not change the training that follows."""
     generator = Generator(seed)
-    means: dict[str, Mean] = {}
     model.eval()
-    with mg.no_grad():
-        for x, y in loader:
-            for name, values in terms(x, y, generator).items():
-                means.setdefault(name, Mean()).update(values.mean(), len(x))
+    found = mean_values(lambda batch: terms(*batch, generator), loader)
     model.train()
-    found = {name: mean.compute() for name, mean in means.items()}
     return {"negative_elbo": found["reconstruction"] + found["kl"], **found}
 
 

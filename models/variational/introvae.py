@@ -61,7 +61,7 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, TensorDataset, make_gaussian_ring, ring_centres
 from minigrad.evaluation import mode_coverage
-from minigrad.train import Mean, Result, Run, main
+from minigrad.train import Result, Run, main, mean_values
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent
 from models import judge
 from models.mnist import load_mnist
@@ -227,15 +227,16 @@ class Learner:
 def evaluate(model: IntroVAE, loader: Any, device: Any) -> dict[str, float]:
     r"""On images that were not trained on: the mean squared error of a feature reconstructed from
     the posterior mean, the KL of real data and of as many samples from the prior."""
-    error, kl_real = Mean(), Mean()
+
+    def values(batch: Any) -> dict[str, Tensor]:
+        x = batch[0].flatten(1)
+        mean, log_var = model.encode(x)
+        return {"mse": (model.decoder(mean) - x) ** 2, "kl_real": kl_divergence(mean, log_var)}
+
+    found = mean_values(values, loader)
     with mg.no_grad():
-        for x, _ in loader:
-            x = x.flatten(1)
-            mean, log_var = model.encode(x)
-            error.update(((model.decoder(mean) - x) ** 2).mean(), len(x))
-            kl_real.update(kl_divergence(mean, log_var).mean(), len(x))
         kl_sampled = kl_divergence(*model.encode(model.sample(2000, device))).mean().item()
-    return {"mse": error.compute(), "kl_real": kl_real.compute(), "kl_sampled": kl_sampled}
+    return {**found, "kl_sampled": kl_sampled}
 
 
 def modes_and_bridges(points: np.ndarray) -> tuple[int, float]:

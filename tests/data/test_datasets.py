@@ -3,6 +3,7 @@ r"""Datasets and their combinations: samples and batches agree, bad input is ref
 from __future__ import annotations
 
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from hypothesis import strategies as st
 from minigrad.backend import Generator
 from minigrad.data import (
     ConcatDataset,
+    DataLoader,
     Dataset,
+    FreshDataset,
     Subset,
     TensorDataset,
     default_collate,
+    make_moons,
     random_split,
 )
 from minigrad.tensor import Tensor
@@ -55,6 +59,22 @@ def test_tensor_dataset_keeps_dtypes_and_accepts_tensors():
 def test_tensor_dataset_refuses(tensors):
     with pytest.raises(ValueError, match="TensorDataset: expected"):
         TensorDataset(*tensors)
+
+
+# ------------------------------------------------------------------------------- FreshDataset
+def test_fresh_samples_are_others_each_epoch_and_the_same_each_run():
+    data = FreshDataset(100, partial(make_moons, noise=0.05))
+    loader = DataLoader(data, 50, shuffle=True, generator=Generator(0))
+    (a, b), (c, _) = ([x.numpy() for x, _ in loader] for _ in range(2))
+    assert len(data) == 100 and a.shape == (50, 2)
+    assert abs(a - b).max() > 0 and abs(a - c).max() > 0
+    again = DataLoader(data, 50, shuffle=True, generator=Generator(0))
+    np.testing.assert_array_equal(next(iter(again))[0].numpy(), a)
+
+
+def test_fresh_dataset_refuses_no_samples():
+    with pytest.raises(ValueError, match="FreshDataset: expected a size >= 1, got 0"):
+        FreshDataset(0, make_moons)
 
 
 # ------------------------------------------------------------------- batches against samples

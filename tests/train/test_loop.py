@@ -1,4 +1,4 @@
-r"""fit, evaluate, predict and the callbacks."""
+r"""fit, evaluate, mean_values, predict and the callbacks."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from minigrad.train import (
     evaluate,
     fit,
     load_safetensors,
+    mean_values,
     predict,
 )
 
@@ -101,6 +102,19 @@ def test_the_mean_loss_weighs_samples_not_batches() -> None:
     model = nn.Linear(1, 1, bias=False)
     model.weight.data[...] = 1
     assert evaluate(model, loader, F.mse_loss) == {"loss": 1.0}  # not (0 + 4) / 2
+
+
+def test_mean_values_weigh_samples_and_leave_no_graph() -> None:
+    x = mg.tensor([0.0, 0.0, 0.0, 2.0], requires_grad=True)
+    seen = []
+
+    def values(batch: tuple[mg.Tensor, ...]) -> dict[str, mg.Tensor]:
+        seen.append(batch[0] * x[0])
+        return {"each": batch[0], "mean": batch[0].mean()}
+
+    assert mean_values(values, [(x[:3],), (x[3:],)]) == {"each": 0.5, "mean": 0.5}
+    assert not any(t.requires_grad for t in seen)
+    assert mean_values(values, []) == {}
 
 
 def test_evaluate_and_predict_use_evaluation_mode_and_put_it_back() -> None:
