@@ -38,6 +38,7 @@ class VariationalConfig(ImageTrainingConfig):
 
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"  #: of a pixel given z
     beta: float = 1.0  #: weight of the KL in training
+    anneal: float = 0.0  #: share of the steps in which that weight rises from a hundredth
     optimizer: Literal["adam", "rmsprop"] = "adam"  #: rmsprop with alpha 0.9
     lr: float = 2e-3  #: learning rate at the beginning
     batch_size: int = 100  #: images in a step
@@ -48,6 +49,7 @@ class VariationalConfig(ImageTrainingConfig):
     def check(self) -> None:
         super().check()
         self.expect_at_least(0, "beta")
+        self.expect("anneal", 0 <= self.anneal <= 1, "a number in [0, 1]")
 
 
 # ---------------------------------------------------------------------------- the bound's two terms
@@ -155,6 +157,12 @@ def evaluate(
     return {"negative_elbo": found["reconstruction"] + found["kl"], **found}
 
 
+def annealed(step: int, steps: float) -> float:
+    r"""What the KL's weight is multiplied by after ``step`` steps: 0.01 at first, 1 from ``steps``
+    on (Rezende and Mohamed, 2015, equation 20)."""
+    return min(1.0, 0.01 + step / steps) if steps else 1.0
+
+
 def fit(
     run: Run,
     model: nn.Module,
@@ -174,11 +182,13 @@ def fit(
         optimizer: optim.Optimizer = optim.Adam(model.parameters(), lr=config.lr)
     else:
         optimizer = optim.RMSprop(model.parameters(), lr=config.lr, alpha=0.9)
-    schedule = make_schedule(config.schedule, optimizer, config.epochs * len(loaders.train))
+    steps = config.epochs * len(loaders.train)
+    schedule = make_schedule(config.schedule, optimizer, steps)
     weight = {"kl": config.beta, **(weights or {})}
 
-    def weighted(values: Mapping[str, Any]) -> Any:
-        first, *rest = ((weight.get(name, 1.0), value) for name, value in values.items())
+    def weighted(values: Mapping[str, Any], warmth: float = 1.0) -> Any:
+        now = {**weight, "kl": warmth * weight["kl"]}
+        first, *rest = ((now.get(name, 1.0), value) for name, value in values.items())
         loss = first[1] if first[0] == 1.0 else first[0] * first[1]
         for factor, value in rest:
             loss = loss + (value if factor == 1.0 else factor * value)
@@ -188,8 +198,9 @@ def fit(
     for _ in run.epochs(config.epochs):
         for x, y in run.batches(loaders.train):
             means = {name: value.mean() for name, value in terms(x, y, None).items()}
+            warmth = annealed(run.step, config.anneal * steps)
             optimizer.zero_grad()
-            weighted(means).backward()
+            weighted(means, warmth).backward()
             optimizer.step()
             schedule.step()
             run.record(len(x), negative_elbo=means["reconstruction"] + means["kl"], **means)

@@ -103,6 +103,7 @@ def test_a_flow_is_no_worse_than_its_twin(tmp_path: Path) -> None:
             out=str(tmp_path / flow),
             flow=flow,  # type: ignore[arg-type]
             epochs=6,
+            anneal=0,
             latent=2,
             train_images=5000,
             validation=200,

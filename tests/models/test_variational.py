@@ -209,6 +209,13 @@ def test_bounds_rise_to_the_likelihood() -> None:
 
 
 # ---------------------------------------------------------------------------------- the losses
+def test_annealing() -> None:
+    """From a hundredth to the whole, in the steps that it is given, and never more."""
+    weights = [elbo.annealed(step, 100) for step in (0, 50, 99, 100, 5000)]
+    assert weights == pytest.approx([0.01, 0.51, 1.0, 1.0, 1.0])
+    assert elbo.annealed(0, 0) == 1.0
+
+
 def test_reconstruction_losses_are_sums_over_pixels() -> None:
     x = mg.rand(3, 1, 28, 28)
     p = mg.rand(3, 1, 28, 28) * 0.8 + 0.1
