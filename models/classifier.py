@@ -1,12 +1,14 @@
-r"""What the classifiers of MNIST share: their training and their pictures.
+r"""What the classifiers of MNIST share: an option, their training and their pictures.
 
-Belongs here: the ordinary supervised run on MNIST. Does not belong here: networks (each in its own
-file), the loop itself (``minigrad.train.fit``), which images are for what (``mnist.py``).
+Belongs here: the ordinary supervised run on MNIST or Fashion-MNIST. Does not belong here: networks
+(each in its own file), the loop itself (``minigrad.train.fit``), which images are for what
+(``mnist.py``).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from minigrad import nn, optim
 from minigrad.data import DataLoader
@@ -20,12 +22,19 @@ from minigrad.train import (
     fit,
 )
 from minigrad.visualize import plot_confusion, plot_curves
-from models.mnist import load_mnist
+from models.mnist import KINDS, load_mnist
 from models.training import TEST_BATCH, ImageTrainingConfig, make_schedule
 
 
+@dataclass
+class ClassifierConfig(ImageTrainingConfig):
+    r"""Options of all classifiers."""
+
+    data: Literal["mnist", "fashion"] = "mnist"  #: fashion: Fashion-MNIST, which does not ship
+
+
 def train_classifier(
-    run: Run, model: nn.Module, optimizer: optim.Optimizer, config: ImageTrainingConfig, title: str
+    run: Run, model: nn.Module, optimizer: optim.Optimizer, config: ClassifierConfig, title: str
 ) -> dict[str, Any]:
     r"""Minimise the cross-entropy, go back to the epoch that is best on the validation images, and
     test it, once.
@@ -36,7 +45,7 @@ def train_classifier(
         test_accuracy, test_loss (nats), val_accuracy and best_epoch.
     """
     train_data, val_data, test_data = load_mnist(
-        config.validation, config.train_images, config.test_images
+        config.validation, config.train_images, config.test_images, kind=KINDS[config.data]
     )
     loader = DataLoader(train_data, config.batch_size, shuffle=True)
 
@@ -72,7 +81,7 @@ def train_classifier(
                 "cross-entropy (nats)": {"training": "loss", "validation": "val_loss"},
                 "accuracy": {"training": "accuracy", "validation": "val_accuracy"},
             },
-            title=title,
+            title=f"{title} on {KINDS[config.data].__name__}",
         ),
     )
     run.picture("confusion", plot_confusion(test["confusion"], title="Test images"))

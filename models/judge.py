@@ -14,7 +14,9 @@ what it makes of real digits and of noise. No model may learn from it.
 
 :func:`verdict` says all that follows, of 2,000 to 5,000 images in a few seconds; :func:`glance`
 says two of it of 1,000 images, for a curve during training. The judge's features of an image are
-the 32 channels of its last convolution, each averaged over its 3 x 3 places.
+the 32 channels of its last convolution, each averaged over its 3 x 3 places. (The 288 numbers
+before that average see less: blurring 2,000 digits by 3 x 3 makes their Fréchet distance 13 times
+as large, that of the averages 70 times, and the mean image's precision in them is 1.)
 
     judge_score          exp mean_n KL(p(y|x_n) || mean_m p(y|x_m)), 1 to 10: high where each image
                          is clearly one digit and all digits occur (Salimans et al., Improved
@@ -37,6 +39,20 @@ the 32 channels of its last convolution, each averaged over its 3 x 3 places.
 No figure is enough: a model that knows 2,000 images by heart fails only in ``nearest``, a blurred
 one in the features, one that makes the same ten images in ``recall`` and ``diversity``. Noise makes
 ``nearest`` and ``diversity`` larger, which is no virtue.
+
+5,000 images of        score  frechet  prec.  recall  classes %    confid.  knn    nearest  divers.
+real training images    9.70    0.030   0.88    0.88   9.3 to 11.1   0.96   0.067    0.00    1.01
+the same without 4s     8.81    0.23    0.89    0.81   0.0 to 12.1   0.96   0.15     0.00    1.01
+shifted by 2 pixels     9.19    0.90    0.63    0.48   9.4 to 11.1   0.89   0.37     1.46    1.01
+blurred by 3 x 3        8.99    4.5     0.57    0.00   9.4 to 13.4   0.87   0.050    0.72    0.72
+ten test images         9.74    4.4     0.80    0.00  10.0 to 10.0   1.00   0.59     1.16    0.00
+the classes' means      8.72    13      0.00    0.00  10.0 to 10.0   0.90   0.17     1.11    0.00
+the mean image          1.00    25      0.00    0.00     0 to 100    0.00   0.90     1.26    0.00
+uniform noise           1.00    44      0.00    0.00     0 to 100    1.00   0.90     3.58    0.12
+a DCGAN untrained       1.00    49      0.00    0.00     0 to 100    1.00   0.90     3.84    0.11
+
+Of real training images 1,000, 2,000, 5,000 and 20,000 have an error of 0.118, 0.096, 0.068 and
+0.041 by 1-NN, and Fréchet distances around 0.08, 0.04, 0.03 and 0.02.
 """
 
 from __future__ import annotations
@@ -66,10 +82,7 @@ __all__ = [
     "verdict",
 ]
 
-WEIGHTS = {
-    "mnist": Path(__file__).with_name("judge.safetensors"),
-    "fashion": Path(__file__).with_name("judge_fashion.safetensors"),
-}
+WEIGHTS = {"mnist": Path(__file__).with_suffix(".safetensors")}
 FILTERS = 32
 BATCH = 500  # images at once
 
@@ -184,7 +197,7 @@ def verdict(images: Any, labels: Any = None, data: str = "mnist") -> dict[str, f
         "greatest_class": float(shares.max()),
         "confident": float((p.max(1) > 0.95).mean()),
         "knn_error": _knn_error(made, wanted, data),
-        "nearest": _nearest(made[_some(len(made), 1000)], real.known) / real.nearest,
+        "nearest": _nearest(made[_some(len(made), 500)], real.known) / real.nearest,
         "diversity": diversity(made, wanted, data),
         **_floor(len(p), data),
     }
@@ -205,7 +218,7 @@ class _Real:
 
     @functools.cached_property
     def nearest(self) -> float:
-        return _nearest(self.images[_some(len(self.images), 1000)], self.known)
+        return _nearest(self.images[_some(len(self.images), 500)], self.known)
 
 
 @functools.cache
@@ -215,12 +228,14 @@ def _real(data: str) -> _Real:
 
 @functools.cache
 def _floor(n: int, data: str) -> dict[str, float]:
-    """What ``n`` real training images reach in the figures that depend on how many they are."""
+    """What ``n`` real training images reach in the figures that depend on how many they are; the
+    Fréchet distance, which varies by a fifth, is the mean of three draws where there are enough."""
     real = _real(data)
-    some = _some(len(real.known), n)
+    count = 3 if 3 * n <= len(real.known) else 1
+    draws = np.array_split(_some(len(real.known), count * n), count)
     return {
-        "frechet_floor": frechet(real.known[some], data=data),
-        "knn_error_real": _knn_error(real.known[some], real.known_labels[some], data),
+        "frechet_floor": sum(frechet(real.known[some], data=data) for some in draws) / count,
+        "knn_error_real": _knn_error(real.known[draws[0]], real.known_labels[draws[0]], data),
     }
 
 

@@ -32,18 +32,17 @@ from typing import ClassVar
 from minigrad import Tensor, nn, optim
 from minigrad.train import Result, Run, main
 from minigrad.visualize import image_grid
-from models.classifier import train_classifier
-from models.training import ImageTrainingConfig
+from models.classifier import ClassifierConfig, train_classifier
 
 
 @dataclass
-class Config(ImageTrainingConfig):
+class Config(ClassifierConfig):
     r"""The options; the defaults give the figure above."""
 
     filters: int = 64  #: of each convolution
     dropout: float = 0.2  #: probability to drop a feature before the last layer
 
-    quick_values: ClassVar = {**ImageTrainingConfig.quick_values, "train_images": 2000}
+    quick_values: ClassVar = {**ClassifierConfig.quick_values, "train_images": 2000}
 
     def check(self) -> None:
         super().check()
@@ -86,7 +85,7 @@ def train(config: Config) -> Result:
     run = Run(config)
     model = CNN(config.filters, config.dropout).to(run.device)
     optimizer = optim.Adam(model.parameters(), lr=config.lr)
-    figures = train_classifier(run, model, optimizer, config, "CNN on MNIST")
+    figures = train_classifier(run, model, optimizer, config, "CNN")
     run.picture("filters", first_filters(model))
     return run.finish(model, **figures)
 

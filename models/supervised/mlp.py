@@ -30,12 +30,11 @@ from typing import ClassVar, Literal
 
 from minigrad import Tensor, nn, optim
 from minigrad.train import Result, Run, main
-from models.classifier import train_classifier
-from models.training import ImageTrainingConfig
+from models.classifier import ClassifierConfig, train_classifier
 
 
 @dataclass
-class Config(ImageTrainingConfig):
+class Config(ClassifierConfig):
     r"""The options; the defaults give the figure above."""
 
     hidden: int = 256  #: units in each hidden layer
@@ -78,7 +77,7 @@ def train(config: Config) -> Result:
     model = MLP(config.hidden, config.dropout).to(run.device)
     optimizers = {"adam": optim.Adam, "rmsprop": optim.RMSprop, "sgd": optim.SGD}
     optimizer = optimizers[config.optimizer](model.parameters(), lr=config.lr)
-    title = f"MLP on MNIST, dropout {config.dropout}"
+    title = f"MLP with dropout {config.dropout}"
     return run.finish(model, **train_classifier(run, model, optimizer, config, title))
 
 
