@@ -1,8 +1,8 @@
 r"""What generator and discriminator of a GAN minimise, as functions of the discriminator's scores.
 
 Belongs here: the pairs of losses that the models of the GAN family choose from; every argument is
-what the discriminator says, without a sigmoid, of shape (N,) or (N, ...). Does not belong here:
-the networks, and how often each is trained.
+what the discriminator says, without a sigmoid, of shape (N,) or (N, ...); and the penalty that
+keeps a critic from being steep. Does not belong here: the networks, and how often each is trained.
 
 =================== ============================================ ===============================
 loss                discriminator                                generator
@@ -15,18 +15,23 @@ loss                discriminator                                generator
 =================== ============================================ ===============================
 
 References: Goodfellow et al., 2014 (the first two); Mao et al., Least squares GANs, 2016; Arjovsky
-et al., Wasserstein GAN, 2017; Miyato et al., Spectral normalization, 2018 (hinge).
+et al., Wasserstein GAN, 2017; Miyato et al., Spectral normalization, 2018 (hinge); the penalty:
+Gulrajani et al., Improved training of Wasserstein GANs, 2017.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from .. import ops
+from ..backend import Generator
+from ..creation import rand
 from ..tensor import Tensor
+from ..walk import grad
 
-__all__ = ["KINDS", "discriminator_loss", "generator_loss"]
+__all__ = ["KINDS", "discriminator_loss", "generator_loss", "gradient_penalty"]
 
 KINDS = ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge")
 
@@ -83,3 +88,45 @@ def generator_loss(fake: Tensor, kind: str = "non_saturating") -> Tensor:
     if kind == "least_squares":
         return 0.5 * ops.mean(ops.square(fake - 1))
     return -ops.mean(fake)
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    generator: Generator | None = None,
+) -> Tensor:
+    r"""How far the critic's slope is from 1 between real and generated examples,
+
+    .. math:: \frac1N \sum_n (\lVert \nabla D(\hat x_n) \rVert - 1)^2, \qquad
+        \hat x_n = u_n x_n + (1 - u_n) y_n, \quad u_n \sim U(0, 1)
+
+    A best critic of slope at most 1 has slope 1 on the lines along which mass is to be moved, so
+    the penalty does not fight the loss. Its gradient, in the critic's weights, goes through a
+    gradient: double backward. Nothing flows back to ``real`` and ``fake``. An example's score must
+    depend on this example alone, so a critic that is penalised has no batch norm.
+
+    Args:
+        critic: examples (N, ...) to scores (N,) or (N, 1).
+        real, fake: x and y, both (N, ...).
+        generator: draws the u; by default the default generator.
+
+    >>> import minigrad as mg
+    >>> x, y = mg.randn(5, 2), mg.randn(5, 2)
+    >>> round(gradient_penalty(lambda x: x @ mg.tensor([3.0, 4.0]), x, y).item(), 4)  # (5 - 1)^2
+    16.0
+    """
+    if real.shape != fake.shape:
+        raise ValueError(
+            f"gradient_penalty: expected real and fake of one shape, got {tuple(real.shape)} and "
+            f"{tuple(fake.shape)}"
+        )
+    shape = (len(real),) + (1,) * (real.ndim - 1)
+    u = rand(*shape, generator=generator, device=real.device, dtype=real.dtype)
+    between = (u * real + (1 - u) * fake).detach()
+    between.requires_grad = True
+    (slope,) = grad(ops.sum(critic(between)), between, create_graph=True)
+    assert slope is not None
+    squares = ops.sum(ops.reshape(ops.square(slope), (len(real), -1)), 1)
+    # The root's own slope is infinite at 0, where a critic may be flat.
+    return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1))

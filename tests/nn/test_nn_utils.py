@@ -127,3 +127,23 @@ def test_frozen_changes_nothing():
         net(x)
         raise KeyError
     assert net[0].weight.requires_grad and net[1].num_batches_tracked.item() == 1
+
+
+def test_clipping_weights_and_not_buffers():
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    net[1].running_var.data[...] = 5
+    optimizer = mg.optim.Adam(net.parameters())  # which keeps the weights in one flat buffer
+    net(mg.randn(4, 2)).sum().backward()
+    optimizer.step()
+    signs = np.sign(net[0].weight.detach().numpy())
+    utils.clip_parameters_(net.parameters(), 0.01)
+    for p in net.parameters():
+        assert abs(p.detach().numpy()).max() <= np.float32(0.01)
+    np.testing.assert_array_equal(np.sign(net[0].weight.detach().numpy()), signs)
+    assert net[1].running_var.numpy().min() > 4
+    loss = (net[0].weight * net[0].weight).sum()  # a value that the tape needs has changed
+    utils.clip_parameters_(net[0].weight, 0.005)
+    with pytest.raises(RuntimeError):
+        loss.backward()
+    with pytest.raises(ValueError, match="expected clip_value >= 0"):
+        utils.clip_parameters_(net.parameters(), -1)
