@@ -41,7 +41,7 @@ from minigrad.visualize import image_grid, plot_curves
 from models import judge
 from models.gan.networks import CLASSES
 from models.mnist import KINDS, load_mnist
-from models.training import ImageTrainingConfig, make_schedule
+from models.training import ImageTrainingConfig, TrainingConfig, make_schedule
 
 #: the losses at which neither side has an advantage: of the discriminator and of the generator
 EQUILIBRIUM = {
@@ -56,23 +56,38 @@ Figures = dict[str, Tensor]
 
 
 @dataclass
-class GANConfig(ImageTrainingConfig):
-    r"""The options that all GANs of MNIST have."""
+class GameConfig(TrainingConfig):
+    r"""The options that all games have, whatever is generated."""
 
-    width: float = 0.5  #: multiplies the numbers of filters; 1: the catalogue's networks
     latent: int = 100  #: dimensions of the noise z
     noise: Literal["uniform", "normal"] = "uniform"  #: z from U(-1, 1) or N(0, 1)
     optimizer: Literal["adam", "rmsprop"] = "adam"  #: adam with betas 0.5 and 0.999
     lr: float = 2e-4  #: learning rate of the discriminator at the beginning
     lr_generator: float | None = None  #: of the generator; none: the same
     schedule: Literal["constant", "cosine"] = "constant"  #: cosine: lr falls to 0 over the run
-    batch_size: int = 64  #: real images in a step of the discriminator
+    batch_size: int = 64  #: real examples in a step of the discriminator
     critic_steps: int = 1  #: steps of the discriminator for one of the generator
-    epochs: int = 5  #: passes over the training images
     clip_value: float | None = None  #: each number of a gradient is cut to this size
     ema: float = 0.0  #: samples come from a moving average of the generator's weights; 0: from them
-    samples: int = 5000  #: to be judged at the end
     film: int = 250  #: steps between two pictures of the film
+
+    def check(self) -> None:
+        super().check()
+        self.expect_at_least(1, "latent", "critic_steps", "film")
+        rate = self.lr_generator
+        self.expect("lr_generator", rate is None or rate > 0, "a positive number or none")
+        clip = self.clip_value
+        self.expect("clip_value", clip is None or clip > 0, "a positive number or none")
+        self.expect("ema", 0 <= self.ema < 1, "a number in [0, 1)")
+
+
+@dataclass
+class GANConfig(GameConfig, ImageTrainingConfig):
+    r"""The options that all GANs of MNIST have."""
+
+    width: float = 0.5  #: multiplies the numbers of filters; 1: the catalogue's networks
+    epochs: int = 5  #: passes over the training images
+    samples: int = 5000  #: to be judged at the end
     validation: int = 5000  #: training images held out for the curves
 
     quick_values: ClassVar = {
@@ -84,13 +99,8 @@ class GANConfig(ImageTrainingConfig):
 
     def check(self) -> None:
         super().check()
-        self.expect_at_least(1, "latent", "critic_steps", "samples", "film")
+        self.expect_at_least(1, "samples")
         self.expect("width", self.width > 0, "a positive number")
-        rate = self.lr_generator
-        self.expect("lr_generator", rate is None or rate > 0, "a positive number or none")
-        clip = self.clip_value
-        self.expect("clip_value", clip is None or clip > 0, "a positive number or none")
-        self.expect("ema", 0 <= self.ema < 1, "a number in [0, 1)")
 
 
 class Game:
@@ -108,7 +118,7 @@ class Game:
     kind = "non_saturating"
 
     def __init__(
-        self, config: GANConfig, device: Any, generator: nn.Module, discriminator: nn.Module
+        self, config: GameConfig, device: Any, generator: nn.Module, discriminator: nn.Module
     ) -> None:
         self.config, self.device = config, device
         self.generator, self.discriminator = generator.to(device), discriminator.to(device)
@@ -224,6 +234,10 @@ class Game:
         inputs = self.draw(n, mg.tensor(labels, device=self.device), Generator(seed))
         return self.images(inputs), labels
 
+    def picture(self) -> Any:
+        r"""A hundred samples of the same noise as ever, as :meth:`Run.picture` takes pictures."""
+        return image_grid(self.samples(100)[0], columns=10)
+
 
 # ------------------------------------------------------------------------------------ the loop
 @dataclass
@@ -252,7 +266,7 @@ Look = Callable[[Game], Mapping[str, float]]
 
 
 def play(
-    run: Run, game: Game, config: GANConfig, loader: DataLoader, look: Look | None = None
+    run: Run, game: Game, config: GameConfig, loader: DataLoader, look: Look | None = None
 ) -> None:
     r"""Let both sides learn for ``config.epochs``.
 
@@ -284,7 +298,7 @@ def play(
                 run.record(**game.generator_step(len(x)))
                 schedules["generator"].step()
             if (run.step + 1) % config.film == 0:
-                picture(run, game, run.step + 1)
+                run.picture(f"film-{run.step + 1:07d}", game.picture())
         check(run, game, run.means())
         run.log(**(look(game) if look is not None else {}))
 
@@ -328,14 +342,22 @@ def judged(validation: Tensor, data: str = "mnist") -> Look:
 
 
 # --------------------------------------------------------------------------------- the pictures
-def picture(run: Run, game: Game, step: int) -> None:
-    r"""A hundred samples of the same noise as ever, a picture of the film."""
-    run.picture(f"film-{step:07d}", image_grid(game.samples(100)[0], columns=10))
+#: what :func:`judged` measures, in panels
+JUDGED = {
+    "judge's score": {"samples": "judge_score"},
+    "Fréchet distance": {"samples to validation images": "val_frechet"},
+}
 
 
-def pictures(run: Run, game: Game, title: str) -> None:
-    r"""Samples, losses with what they are at the equilibrium, the judge's figures."""
-    run.picture("samples", image_grid(game.samples(100)[0], columns=10))
+def pictures(
+    run: Run, game: Game, title: str, figures: Mapping[str, Mapping[str, str]] = JUDGED
+) -> None:
+    r"""Samples, losses with what they are at the equilibrium, figures over the epochs.
+
+    Args:
+        figures: panels of what was measured after each epoch, as ``plot_curves`` takes them.
+    """
+    run.picture("samples", game.picture())
     panels = {
         "discriminator's loss": {"mean of an epoch": "discriminator_loss"},
         "generator's loss": {"mean of an epoch": "generator_loss"},
@@ -346,9 +368,5 @@ def pictures(run: Run, game: Game, title: str) -> None:
             panel: {f"undecided: {value:.3f}": value}
             for panel, value in zip(panels, EQUILIBRIUM[game.kind])
         }
-    if any("judge_score" in line for line in run.history):
-        panels |= {
-            "judge's score": {"samples": "judge_score"},
-            "Fréchet distance": {"samples to validation images": "val_frechet"},
-        }
+    panels |= {label: dict(curves) for label, curves in figures.items()}
     run.picture("curves", plot_curves(run.history, panels, title=title, lines=lines))
