@@ -29,6 +29,7 @@ OWN: dict[str, dict[str, Any]] = {
     "flows.realnvp": {"steps": 3, "hidden": 32, "test_points": 60, "grid": 0.1},
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
+    "gan.wgan": {**GAN, "critic_steps": 2},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
 }
 

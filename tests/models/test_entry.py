@@ -47,6 +47,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
+    "gan.wgan": {**GAN, "critic_steps": 2},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
 }
 
