@@ -20,6 +20,7 @@ from .datasets import (
 from .images import ImageDataset
 from .loader import DataLoader
 from .mnist import MNIST, FashionMNIST, read_idx
+from .polynomials import make_polynomials
 from .potentials import POTENTIALS, log_partition, potential
 from .shapes import make_coloured_shapes, make_sprites
 from .synthetic import (
@@ -53,6 +54,7 @@ __all__ = [
     "make_gp_curves",
     "make_linear",
     "make_moons",
+    "make_polynomials",
     "make_spirals",
     "make_sprites",
     "potential",

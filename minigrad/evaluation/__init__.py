@@ -24,6 +24,7 @@ from .codes import (
 )
 from .gp import GaussianProcess
 from .likelihood import bits_per_dim, effective_sample_size, importance_weighted_bound
+from .polynomials import polynomial_coefficients, polynomial_residual, row_norms
 from .samples import (
     energy_distance,
     frechet_distance,
@@ -52,7 +53,10 @@ __all__ = [
     "mmd",
     "mode_coverage",
     "nearest_neighbour_distance",
+    "polynomial_coefficients",
+    "polynomial_residual",
     "precision_recall",
     "r2_score",
+    "row_norms",
     "spearman",
 ]
