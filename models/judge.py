@@ -53,6 +53,12 @@ a DCGAN untrained       1.00    49      0.00    0.00     0 to 100    1.00   0.90
 
 Of real training images 1,000, 2,000, 5,000 and 20,000 have an error of 0.118, 0.096, 0.068 and
 0.041 by 1-NN, and Fréchet distances around 0.09, 0.05, 0.03 and 0.02.
+
+For Fashion-MNIST (``data="fashion"``) there is a weaker judge, of the same network: with ``--data
+fashion`` the command gave ``judge_fashion.safetensors``, right about 89.49 % of the test images.
+Of 5,000 training images the score is 7.5, 61 % are confident, 91 % recognised, and 1-NN errs on
+0.22. Their Fréchet distance is around 0.01, that of uniform noise 13; but noise has a precision of
+0.99, so there that figure says nothing alone.
 """
 
 from __future__ import annotations
@@ -82,7 +88,10 @@ __all__ = [
     "verdict",
 ]
 
-WEIGHTS = {"mnist": Path(__file__).with_suffix(".safetensors")}
+WEIGHTS = {
+    "mnist": Path(__file__).with_name("judge.safetensors"),
+    "fashion": Path(__file__).with_name("judge_fashion.safetensors"),
+}
 FILTERS = 32
 BATCH = 500  # images at once
 
