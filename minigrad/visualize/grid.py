@@ -1,4 +1,4 @@
-r"""Images: many laid out as one, and one written to a file.
+r"""Images: many laid out as one, and one, or a film of them, written to a file.
 
 Belongs here: what needs pixels only. Does not belong here: anything with axes (``plots.py``).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from minigrad.backend import is_array, to_numpy
 from minigrad.tensor import Tensor
 
-__all__ = ["image_grid", "save_image"]
+__all__ = ["image_grid", "save_animation", "save_image"]
 
 
 def host_array(value: Any) -> np.ndarray:
@@ -91,6 +92,50 @@ def save_image(path: str | os.PathLike[str], image: Any, scale: int = 1) -> None
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ValueError(f"save_image: expected a name that ends in .png, got {path.name!r}")
+    path.write_bytes(_png(_bytes(image, scale, "save_image")))
+
+
+def save_animation(
+    path: str | os.PathLike[str], frames: Iterable[Any], scale: int = 1, seconds: float = 0.2
+) -> None:
+    r"""Write images, one after the other and from the start again, as GIF. It needs Pillow.
+
+    Args:
+        path: ends in ``.gif``.
+        frames: images as for :func:`save_image`, or figures of the ``plot_`` functions, all of one
+            size.
+        scale: make each pixel a square of this many.
+        seconds: how long each is shown; the last five times as long.
+
+    Raises:
+        ImportError: Pillow is missing.
+        ValueError: no frames, or frames of different sizes.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"save_animation: expected a name that ends in .gif, got {path.name!r}")
+    if not seconds > 0:
+        raise ValueError(f"save_animation: expected seconds > 0, got {seconds}")
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError("animations need Pillow: pip install 'minigrad[models]'") from None
+    pixels = [_bytes(frame, scale, "save_animation") for frame in frames]
+    if len({p.shape for p in pixels}) != 1:
+        raise ValueError(
+            "save_animation: expected frames of one size, "
+            f"got {sorted({p.shape for p in pixels}) or 'none'}"
+        )
+    first, *rest = (Image.fromarray(p) for p in pixels)
+    durations = [round(1000 * seconds)] * len(rest) + [round(5000 * seconds)]
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
+
+
+def _bytes(image: Any, scale: int, name: str) -> np.ndarray:
+    """Grey (H, W) or colour (H, W, 3) bytes of an image or a figure."""
+    if hasattr(image, "savefig"):
+        image.canvas.draw()
+        image = np.asarray(image.canvas.buffer_rgba())[:, :, :3]  # (H, W, 3) uint8
     array = host_array(image)
     if array.ndim == 3 and array.shape[-1] != 3 and array.shape[0] in (1, 3):
         array = array.transpose(1, 2, 0)  # (H, W, C)
@@ -98,11 +143,11 @@ def save_image(path: str | os.PathLike[str], image: Any, scale: int = 1) -> None
         array = array[:, :, 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
         raise ValueError(
-            "save_image: expected an image (H, W), (H, W, 3), (1, H, W) or (3, H, W), "
+            f"{name}: expected an image (H, W), (H, W, 3), (1, H, W) or (3, H, W), "
             f"got shape {host_array(image).shape}"
         )
     pixels = np.round(_unit(array) * 255).astype(np.uint8)
-    path.write_bytes(_png(pixels.repeat(scale, axis=0).repeat(scale, axis=1)))
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _png(pixels: np.ndarray) -> bytes:

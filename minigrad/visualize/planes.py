@@ -1,4 +1,4 @@
-r"""Plots of a plane: densities and points of two-dimensional data.
+r"""Plots of a plane: densities, points and fields of two-dimensional data.
 
 Belongs here: pictures of what lives in two dimensions and has no images. Does not belong here:
 latent planes of images, curves (``plots.py``).
@@ -9,6 +9,7 @@ As in ``plots.py``, each function returns a ``matplotlib.figure.Figure``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from .grid import host_array
 from .plots import _figure
 
-__all__ = ["plot_densities", "plot_points"]
+__all__ = ["Field", "plot_densities", "plot_field", "plot_points"]
 
 Extent = tuple[float, float, float, float]
 
@@ -62,24 +63,124 @@ def plot_densities(
                 f"{values.shape}"
             )
     figure, axes = _panels(len(arrays), columns, extent)
-    left, right, bottom, top = extent
     for ax, (name, values) in zip(axes, arrays.items()):
-        rows, cols = values.shape
-        dx, dy = (right - left) / max(1, cols - 1) / 2, (top - bottom) / max(1, rows - 1) / 2
-        ax.imshow(
-            values,
-            origin="lower",
-            extent=(left - dx, right + dx, bottom - dy, top + dy),
-            vmin=0,
-            cmap="viridis",
-            interpolation="nearest",
-        )
-        ax.set_xlim(left, right)
-        ax.set_ylim(bottom, top)
+        _values(ax, values, extent, vmin=0, cmap="viridis")
         ax.set_title(name, fontsize=10)
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _values(ax: Any, values: np.ndarray, extent: Extent, **options: Any) -> Any:
+    """Draw (H, W) with its outer values on the edges of ``extent``: their pixels stick out."""
+    left, right, bottom, top = extent
+    rows, cols = values.shape
+    dx, dy = (right - left) / max(1, cols - 1) / 2, (top - bottom) / max(1, rows - 1) / 2
+    outer = (left - dx, right + dx, bottom - dy, top + dy)
+    image = ax.imshow(values, origin="lower", extent=outer, interpolation="nearest", **options)
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
+    return image
+
+
+@dataclass
+class Field:
+    r"""One panel of :func:`plot_field`.
+
+    Attributes:
+        values: (H, W), as a discriminator's answer at each place; row i lies at the i-th height
+            from the bottom.
+        arrows: (h, w, 2), directions (to the right, up) on a coarser grid with the same outer
+            places, as the way that the discriminator pushes a sample there; or None.
+        real, fake: points (N, 2) and (M, 2), or None.
+    """
+
+    values: Any
+    arrows: Any = None
+    real: Any = None
+    fake: Any = None
+
+
+def plot_field(
+    panels: Mapping[str, Field],
+    extent: Extent,
+    title: str = "",
+    columns: int = 4,
+    limits: tuple[float, float] | None = None,
+    label: str = "discriminator",
+    size: float = 4.0,
+) -> Any:
+    r"""What a discriminator thinks of each place of the plane, the way that it pushes samples, and
+    where real and generated points are: side by side, at several moments of training.
+
+    Args:
+        panels: title of a panel -> :class:`Field`.
+        extent: (left, right, bottom, top) of the grids' outer places, and of what is shown.
+        columns: panels in a row, at most.
+        limits: the values that are darkest blue and darkest red, (0, 1) for probabilities, with a
+            colour bar; by default each panel's own extremes, without.
+        label: of the colour bar.
+        size: of a point, in square points of print.
+
+    The longest arrow of a panel reaches as far as the next one begins.
+    """
+    arrays = {name: _field(name, field) for name, field in panels.items()}
+    figure, axes = _panels(len(arrays), columns, extent)
+    left, right, bottom, top = extent
+    low, high = limits or (None, None)
+    drawn = list(zip(axes, arrays.items()))
+    for ax, (name, field) in drawn:
+        image = _values(ax, field.values, extent, vmin=low, vmax=high, cmap="RdBu_r", alpha=0.7)
+        if field.arrows is not None and field.arrows.any():
+            h, w, _ = field.arrows.shape
+            x, y = np.linspace(left, right, w), np.linspace(bottom, top, h)
+            step = min((right - left) / max(1, w - 1), (top - bottom) / max(1, h - 1))
+            scale = np.linalg.norm(field.arrows, axis=2).max() / step
+            u, v = field.arrows.transpose(2, 0, 1)
+            options = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.004}
+            ax.quiver(x, y, u, v, color="0.35", zorder=2, **options)
+        for points, colour, who in ((field.real, "black", "real"), (field.fake, "gold", "fake")):
+            if points is not None:
+                ax.scatter(
+                    *points.T,
+                    c=colour,
+                    s=size,
+                    label=who,
+                    linewidths=0.3 if who == "fake" else 0,
+                    edgecolors="black",
+                    zorder=3,
+                )
+        ax.set_title(name, fontsize=10)
+    if limits is not None:
+        figure.colorbar(image, ax=[ax for ax, _ in drawn], label=label, shrink=0.8)
+    handles, labels = drawn[0][0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, markerscale=2)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _field(name: str, field: Field) -> Field:
+    """``field`` with arrays on the host, which are what they should be."""
+    shapes = {"values": "(H, W)", "arrows": "(h, w, 2)", "real": "(N, 2)", "fake": "(N, 2)"}
+    found: dict[str, Any] = {}
+    for key, shape in shapes.items():
+        given = getattr(field, key)
+        if given is None and key != "values":
+            continue
+        array = found[key] = host_array(given)
+        pairs = key == "values" or array.shape[-1:] == (2,)
+        if (
+            array.dtype.kind not in "fiu"
+            or array.ndim != shape.count(",") + 1
+            or not pairs
+            or not np.isfinite(array).all()
+        ):
+            raise ValueError(
+                f"plot_field: expected finite {key} {shape} in {name!r}, got shape {array.shape}"
+            )
+    return Field(**found)
 
 
 def plot_points(

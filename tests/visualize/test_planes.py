@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.visualize import plot_densities, plot_points
+from minigrad.visualize import Field, plot_densities, plot_field, plot_points
 
 pytest.importorskip("matplotlib")
 
@@ -40,6 +40,38 @@ def test_points() -> None:
     assert len(plot_points({"a": points}, EXTENT).axes) == 1
 
 
+def test_fields() -> None:
+    values = np.linspace(0.2, 0.8, 15).reshape(3, 5)
+    arrows = np.zeros((3, 3, 2))
+    arrows[0, 2] = (3.0, 4.0)  # bottom right; 5 long
+    points = np.array([[0.0, 1.0], [2.0, 0.5]])
+    field = Field(values, arrows, real=points, fake=points + 0.1)
+    figure = plot_field({"a": field, "b": Field(values)}, EXTENT, "T", limits=(0, 1), label="D(x)")
+    first, second, bar = figure.axes
+    assert [first.get_title(), second.get_title(), bar.get_ylabel()] == ["a", "b", "D(x)"]
+    assert (*first.get_xlim(), *first.get_ylim()) == EXTENT
+    (image,) = first.images
+    np.testing.assert_array_equal(image.get_array(), values)
+    assert image.get_clim() == (0, 1) and image.origin == "lower"
+    quiver, real, fake = first.collections
+    np.testing.assert_array_equal(quiver.U, arrows[..., 0].ravel())
+    np.testing.assert_array_equal(quiver.V, arrows[..., 1].ravel())
+    np.testing.assert_array_equal(quiver.get_offsets()[2], (3.0, 0.0))
+    assert quiver.scale == 5.0  # the longest spans the narrower step, which is 1
+    np.testing.assert_array_equal(real.get_offsets(), points)
+    np.testing.assert_array_equal(fake.get_offsets(), points + 0.1)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["real", "fake"]
+    assert not second.collections
+
+
+def test_fields_have_their_own_extremes_unless_told() -> None:
+    values = np.arange(4.0).reshape(2, 2)
+    fields = {"a": Field(values), "b": Field(10 * values, np.zeros((2, 2, 2)))}
+    figure = plot_field(fields, EXTENT)
+    assert [ax.images[0].get_clim() for ax in figure.axes] == [(0, 3), (0, 30)]
+    assert not figure.legends and not figure.axes[1].collections  # arrows of length 0
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -49,6 +81,20 @@ def test_points() -> None:
         (lambda: plot_densities({"a": np.ones((2, 2))}, (1, 0, 0, 1)), "left < right"),
         (lambda: plot_points({"a": np.ones((2, 3))}, EXTENT), "points .N, 2. in 'a', got shape"),
         (lambda: plot_points({"a": np.ones((2, 2))}, EXTENT, [1]), r"labels \(2,\) for 'a'"),
+        (lambda: plot_field({"a": Field(np.ones(3))}, EXTENT), "finite values .H, W. in 'a'"),
+        (lambda: plot_field({"a": Field(None)}, EXTENT), "finite values .H, W. in 'a'"),
+        (
+            lambda: plot_field({"a": Field(np.ones((2, 2)), np.ones((2, 2)))}, EXTENT),
+            "finite arrows .h, w, 2. in 'a', got shape .2, 2.",
+        ),
+        (
+            lambda: plot_field({"a": Field(np.ones((2, 2)), fake=np.ones((2, 3)))}, EXTENT),
+            "finite fake .N, 2.",
+        ),
+        (
+            lambda: plot_field({"a": Field(np.ones((2, 2)), real=[[0.0, np.nan]])}, EXTENT),
+            "finite real .N, 2.",
+        ),
     ],
 )
 def test_mistakes(call, message) -> None:  # type: ignore[no-untyped-def]
