@@ -434,11 +434,11 @@ def test_plain_finds_the_principal_plane(tmp_path: Path) -> None:
 
 
 def test_dense_learns(tmp_path: Path) -> None:
-    """10,000 images, 8 epochs: at most .108 nats a pixel, and a squared error of .0147, although it
-    is not what was minimised. Three seeds gave .1039 to .1058 and .0133 to .0139. Miss: the mean
-    image .263 nats; PCA with as many numbers .0169; below .058 nats there is an error."""
-    metrics = dense.train(dense.Config(out=str(tmp_path), epochs=8, **FEW)).metrics
-    assert 0.058 < metrics["test_bce"] <= 0.108 and metrics["test_mse"] <= 0.0147
+    """10,000 images, 12 epochs: at most .100 nats a pixel, and a squared error of .0125, although
+    that is not what was minimised. Three seeds gave .0962 to .0976 and .0110 to .0114. Miss: the
+    mean image .263 nats; PCA with as many numbers .0169; below .058 nats there is an error."""
+    metrics = dense.train(dense.Config(out=str(tmp_path), epochs=12, **FEW)).metrics
+    assert 0.058 < metrics["test_bce"] <= 0.100 and metrics["test_mse"] <= 0.0125
 
 
 def test_plane_learns(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -234,35 +233,14 @@ def test_reconstruction_losses_are_sums_over_pixels() -> None:
 
 # ------------------------------------------------------------------------------------ learning
 def test_vae_learns(tmp_path: Path) -> None:
-    """10,000 training images, 5 epochs: at most 143 nats with a KL between 15 and 30. Three seeds
-    gave 137.9 to 140.2 and 17.4 to 17.6, so the bar is their mean + 3.5 standard deviations. Miss:
-    205.97 is a collapsed posterior, 171.9 the class means; below 45.5 there is an error."""
-    config = vae.Config(out=str(tmp_path), epochs=5, train_images=10_000)
-    metrics = vae.train(config).metrics
-    assert 45.5 < metrics["test_negative_elbo"] <= 143
-    assert 15 <= metrics["test_kl"] <= 30
-    # 100 samples tighten the bound by some nats.
-    assert 3 < metrics["test_negative_elbo"] - metrics["test_nll_iwae_100"] < 15
-
-
-@pytest.mark.slow
-def test_vae_learns_in_full(tmp_path: Path) -> None:
-    """55,000 images, 5 epochs: at most 112 nats. Miss as above."""
-    metrics: dict[str, Any] = vae.train(vae.Config(out=str(tmp_path), epochs=5)).metrics
+    """55,000 images, 5 epochs: at most 112 nats with a KL between 15 and 30. Three seeds gave 109.9
+    to 110.2 and 23.7 to 23.9. Miss: 205.97 is a collapsed posterior, 171.9 the class means; below
+    45.5 there is an error."""
+    metrics = vae.train(vae.Config(out=str(tmp_path), epochs=5)).metrics
     assert 45.5 < metrics["test_negative_elbo"] <= 112
     assert 15 <= metrics["test_kl"] <= 30
-
-
-@pytest.mark.slow
-def test_vae_conv_learns(tmp_path: Path) -> None:
-    """10,000 images, 5 epochs: at most 181 nats, and 35 % of the digits recognised from the code.
-    Three seeds gave 165.0, 165.0 and 173.0 nats, and 46.8, 48.2 and 41.9 %: so few steps leave the
-    plane to chance, hence the wide bars (three standard deviations). Miss: a collapsed posterior
-    has 206 nats and 10 %."""
-    config = vae_conv.Config(out=str(tmp_path), epochs=5, train_images=10_000)
-    metrics = vae_conv.train(config).metrics
-    assert 45.5 < metrics["test_negative_elbo"] <= 181
-    assert metrics["knn_accuracy"] >= 0.35
+    # 100 samples tighten the bound by some nats; three seeds gave 5.5 to 5.7.
+    assert 3 < metrics["test_negative_elbo"] - metrics["test_nll_iwae_100"] < 15
 
 
 @pytest.mark.slow

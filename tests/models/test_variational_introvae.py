@@ -204,3 +204,15 @@ def test_introvae_learns(tmp_path: Path) -> None:
     # Twin and all: a VAE's samples do not look less likely to its encoder than the data.
     assert metrics["vae_test_kl_sampled"] <= metrics["vae_test_kl_real"]
     assert metrics["test_kl_sampled"] > metrics["test_kl_real"]
+
+
+@pytest.mark.slow
+def test_introvae_learns_in_full(tmp_path: Path) -> None:
+    """MNIST, 8 epochs: samples that score at least 0.3 more than those of the VAE that learned on
+    the same batches, at no more than 1.3 times its reconstruction error; a hinge open for 5 to 95 %
+    of the samples. Seed 0 gave 0.50 more, 0.92 times, and 25 %. Miss: the VAE."""
+    metrics = introvae.train(introvae.Config(out=str(tmp_path))).metrics
+    assert metrics["judge_score"] >= metrics["vae_judge_score"] + 0.3
+    assert metrics["test_mse"] <= 1.3 * metrics["vae_test_mse"]
+    assert 0.05 <= metrics["hinge_active"] <= 0.95
+    assert metrics["test_kl_sampled"] > metrics["test_kl_real"]

@@ -104,6 +104,21 @@ def test_the_label_explains_what_the_code_need_not() -> None:
 
 
 # -------------------------------------------------------------------------------------- learning
+def test_cvae_draws_what_it_is_asked_for(tmp_path: Path) -> None:
+    """10,000 images once, in batches of 32: at least 90 % of the generated digits recognised. Three
+    seeds gave 97.7, 100 and 95.4 %. Miss: 10 %. So few steps may leave the code unused (one of the
+    three seeds); whether it is the hand is asked of the full run."""
+    config = cvae.Config(
+        out=str(tmp_path),
+        epochs=1,
+        batch_size=32,
+        train_images=10_000,
+        test_images=1000,
+        generated=2000,
+    )
+    assert cvae.train(config).metrics["recognised_accuracy"] >= 0.9
+
+
 @pytest.mark.slow
 def test_cvae_learns_in_full(tmp_path: Path) -> None:
     """55,000 images, 5 epochs: at least 97 % recognised; seed 0 gave 99.42. One hand writes all
