@@ -22,6 +22,11 @@ popular versions the brightness has to pass through the 256 numbers too and come
 ``--brightness predicted`` 2 epochs on 2,000 photographs ended at .0297, five times the grey copy's
 error, where those with the brightness given ended at .0053.
 
+256 numbers are enough for colours: the best linear code of as many (PCA of 12,000 photographs, seen
+on 3,000 others) loses .00002 of them, so what is missing here is the guess and not the code. It
+loses .0016 of the brightness. To be 30 % below the grey copy with the brightness predicted, the
+colours could then be off by .0026 only, about half of what is reached with the brightness given.
+
 Colour is not determined by brightness: a car may be red or blue. The squared error's best answer
 is the *mean* of the possible colours, which is brownish; so the colours are pale by construction.
 ``saturation`` is how strong they are, 1 being that of the true ones, and ``correlation`` how much
