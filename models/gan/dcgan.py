@@ -4,8 +4,8 @@ Paper: Radford, Metz and Chintala, Unsupervised representation learning with dee
 generative adversarial networks, ICLR 2016, arXiv:1511.06434; the game: Goodfellow et al.,
 Generative adversarial networks, NeurIPS 2014, arXiv:1406.2661
 
-Expect: a judge's score of 8.5 or more (real digits: 9.7; noise: 1.0; always the same digit: 1.0),
-every class between 5 and 20 % of the samples
+Expect: not run at full size yet; to be reached: a judge's score of 8.5 or more (real digits: 9.7;
+noise: 1.0; always the same digit: 1.0), every class between 5 and 20 % of the samples
 
 The discriminator's score D(x) is a logit: sigma(D(x)) is its probability that x is real. It lowers
 the cross-entropy, and the generator makes it take samples for real:

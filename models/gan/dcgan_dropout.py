@@ -3,8 +3,8 @@ r"""DCGAN with dropout in its discriminator, and two learning rates.
 Paper: Radford, Metz and Chintala, Unsupervised representation learning with deep convolutional
 generative adversarial networks, ICLR 2016, arXiv:1511.06434
 
-Expect: a judge's score of 8.5 or more (real digits: 9.7; noise: 1.0), every class between 5 and
-20 % of the samples
+Expect: not run at full size yet; to be reached: a judge's score of 8.5 or more (real digits: 9.7;
+noise: 1.0), every class between 5 and 20 % of the samples
 
 The game and the losses of ``dcgan.py``, with a smaller body, batch norm *before* the activation,
 normal noise, a tanh, and a discriminator that is held back twice: by dropout, and by half the

@@ -3,8 +3,8 @@ r"""DCGAN with self-normalising units (SELU) in its generator.
 Paper: Klambauer et al., Self-normalizing neural networks, NeurIPS 2017, arXiv:1706.02515; the game:
 Radford, Metz and Chintala, 2016, arXiv:1511.06434
 
-Expect: a judge's score of 8.5 or more (real digits: 9.7; noise: 1.0), every class between 5 and
-20 % of the samples
+Expect: not run at full size yet; to be reached: a judge's score of 8.5 or more (real digits: 9.7;
+noise: 1.0), every class between 5 and 20 % of the samples
 
 The game and the losses of ``dcgan.py``. The generator's one hidden map has
 

@@ -21,6 +21,12 @@ TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "batch_size": 20}
 IMAGES = {"train_images": 60, "test_images": 60}
 GAN = {**IMAGES, "width": 0.125, "latent": 8, "samples": 20}
 SAMPLES = {"train_samples": 60, "test_samples": 60}
+POLYNOMIALS = {
+    "width": 0.0625,
+    "train_samples": 60,
+    "validation": 20,
+    "test_samples": 20,
+}
 OWN: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**IMAGES, "data": "shapes"},
     "autoencoders.plain": SAMPLES,
@@ -30,6 +36,8 @@ OWN: dict[str, dict[str, Any]] = {
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
     "gan.wgan": {**GAN, "critic_steps": 2},
+    "gan.dcgan_polynomials": POLYNOMIALS,
+    "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
 }
 

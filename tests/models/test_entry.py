@@ -30,6 +30,13 @@ IMAGES = {"epochs": 2, "train_images": 300, "validation": 100, "test_images": 10
 SAMPLES = {"epochs": 2, "train_samples": 300, "validation": 100, "test_samples": 100}
 FEW = {"epochs": 2, "train_images": 60, "validation": 20, "test_images": 20, "batch_size": 10}
 GAN = {**IMAGES, "width": 0.125, "latent": 8, "samples": 20}
+POLYNOMIALS = {
+    "epochs": 2,
+    "width": 0.0625,
+    "train_samples": 300,
+    "validation": 20,
+    "test_samples": 20,
+}
 TINY: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**FEW, "data": "shapes"},
     "autoencoders.conv_pool": FEW,
@@ -48,6 +55,8 @@ TINY: dict[str, dict[str, Any]] = {
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
     "gan.wgan": {**GAN, "critic_steps": 2},
+    "gan.dcgan_polynomials": POLYNOMIALS,
+    "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
 }
 
