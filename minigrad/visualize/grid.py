@@ -102,8 +102,8 @@ def save_animation(
 
     Args:
         path: ends in ``.gif``.
-        frames: images as for :func:`save_image`, or figures of the ``plot_`` functions, all of one
-            size.
+        frames: images as for :func:`save_image`, figures of the ``plot_`` functions, or paths of
+            image files, all of one size.
         scale: make each pixel a square of this many.
         seconds: how long each is shown; the last five times as long.
 
@@ -120,7 +120,14 @@ def save_animation(
         from PIL import Image
     except ImportError:
         raise ImportError("animations need Pillow: pip install 'minigrad[models]'") from None
-    pixels = [_bytes(frame, scale, "save_animation") for frame in frames]
+
+    def read(frame: Any) -> Any:
+        if not isinstance(frame, str | os.PathLike):
+            return frame
+        with Image.open(frame) as file:
+            return np.asarray(file.convert("L" if file.mode == "L" else "RGB"))
+
+    pixels = [_bytes(read(frame), scale, "save_animation") for frame in frames]
     if len({p.shape for p in pixels}) != 1:
         raise ValueError(
             "save_animation: expected frames of one size, "

@@ -98,6 +98,21 @@ def test_animations_of_figures(tmp_path: Path) -> None:
     assert frames[0].min() < 50 and frames[0].max() == 255 and (frames[0] != frames[1]).any()
 
 
+@pytest.mark.parametrize("colour", [(), (3,)])
+def test_animations_of_files(tmp_path: Path, colour: tuple[int, ...]) -> None:
+    """What a run wrote step by step, maybe before it was resumed."""
+    film = np.random.default_rng(0).choice([0, 255], (2, 5, 4, *colour)).astype(np.uint8)
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, image in zip(paths, film):
+        save_image(path, image)
+    save_animation(tmp_path / "film.gif", [paths[0], str(paths[1])])
+    frames, _ = frames_of(tmp_path / "film.gif")
+    for got, expected in zip(frames, film):
+        np.testing.assert_array_equal(
+            got, expected if colour else expected[:, :, None].repeat(3, 2)
+        )
+
+
 def test_animations_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(
