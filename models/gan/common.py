@@ -176,6 +176,9 @@ class Game:
         r"""What is done to the discriminator's weights after each of its steps: nothing."""
 
     # ------------------------------------------------------------------------------- the steps
+    def before_step(self, step: int) -> None:
+        r"""Called before each step of the discriminator, with how many there were: nothing."""
+
     def discriminator_step(self, real: Tensor, labels: Tensor) -> Figures:
         r"""One step of the discriminator; the generator is left as it is to the last bit."""
         inputs = self.draw(len(real))
@@ -292,6 +295,7 @@ def play(
     run.guard = lambda: check(run, game, run.means())
     for _ in run.epochs(config.epochs):
         for x, y in run.batches(loader):
+            game.before_step(run.step)
             run.record(**game.discriminator_step(x, y))
             schedules["discriminator"].step()
             if (run.step + 1) % config.critic_steps == 0:
