@@ -54,7 +54,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
-    "gan.cyclegan": {**GAN, "latent": 1},
+    "gan.cyclegan": {**GAN, "latent": 1, "train_images": 600},
     "gan.progan": {**GAN, "epochs": 4, "train_images": 100, "batch_size": 20},
     "gan.wgan": {**GAN, "critic_steps": 2},
     "gan.dcgan_polynomials": POLYNOMIALS,
