@@ -71,6 +71,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.backend import default_generator, generators_restored
 from minigrad.evaluation import frechet_distance, knn_accuracy, precision_recall
 from minigrad.train import load_safetensors
 from models.mnist import KINDS
@@ -103,7 +104,10 @@ def load_judge(data: str = "mnist", device: str = "cpu") -> CNN:
     (N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
     if data not in WEIGHTS:
         raise ValueError(f"judge: expected data {' or '.join(WEIGHTS)}, got {data!r}")
-    model = CNN(FILTERS)
+    # Its first weights are drawn, and replaced: a run does not depend on who asked the judge before.
+    default = default_generator()
+    with generators_restored({default: default.get_state()}):
+        model = CNN(FILTERS)
     model.load_state_dict(load_safetensors(WEIGHTS[data]))
     return model.to(device).eval()
 

@@ -61,3 +61,11 @@ def test_what_is_no_image(images: np.ndarray, message: str) -> None:
 def test_labels_are_one_for_each_image() -> None:
     with pytest.raises(ValueError, match="judge: expected 2 labels, got shape"):
         judge.recognised(np.zeros((2, 784)), [1, 2, 3])
+
+
+def test_asking_it_draws_no_random_number() -> None:
+    """Not even the first time, when it is made: a run would depend on what ran before it."""
+    state = str(mg.backend.default_generator().get_state())
+    judge.load_judge.cache_clear()
+    judge.load_judge()
+    assert str(mg.backend.default_generator().get_state()) == state
