@@ -104,7 +104,7 @@ def load_judge(data: str = "mnist", device: str = "cpu") -> CNN:
     (N, 1, 28, 28) in [0, 1] to logits (N, 10)."""
     if data not in WEIGHTS:
         raise ValueError(f"judge: expected data {' or '.join(WEIGHTS)}, got {data!r}")
-    # Its first weights are drawn, and replaced: a run does not depend on who asked the judge before.
+    # First weights are drawn, and replaced; a run must not depend on who asked the judge before.
     default = default_generator()
     with generators_restored({default: default.get_state()}):
         model = CNN(FILTERS)
