@@ -1,9 +1,9 @@
 r"""Evaluation: figures that a trained model is measured by, and those that it must beat.
 
 Belongs here: baselines without a network (PCA, the best linear map), what is exact (the posterior
-of a Gaussian process), what codes, clusters and samples are worth. Does not belong here: metrics
-that are collected during training (``minigrad.train``), distances between images
-(``minigrad.vision``).
+of a Gaussian process), what codes, clusters and samples are worth, what an image shows. Does not
+belong here: metrics that are collected during training (``minigrad.train``), distances between
+images (``minigrad.vision``).
 
 Arguments are arrays, tensors or lists; all is computed on the host, in float64, once a model is
 trained. Only :func:`importance_weighted_bound` takes part in training, and stays on its device.
@@ -23,6 +23,7 @@ from .codes import (
     spearman,
 )
 from .gp import GaussianProcess
+from .images import slant_and_width
 from .likelihood import bits_per_dim, effective_sample_size, importance_weighted_bound
 from .polynomials import polynomial_coefficients, polynomial_residual, row_norms
 from .samples import (
@@ -58,5 +59,6 @@ __all__ = [
     "precision_recall",
     "r2_score",
     "row_norms",
+    "slant_and_width",
     "spearman",
 ]
