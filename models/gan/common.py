@@ -245,11 +245,13 @@ class Game:
 # ------------------------------------------------------------------------------------ the loop
 @dataclass
 class Loaders:
-    r"""Training images in batches, and images of the validation and the test for the judge."""
+    r"""Training images in batches, images of the validation and the test, and the latter's labels,
+    for whoever judges."""
 
     train: DataLoader
     validation: Tensor
     test: Tensor
+    test_labels: Tensor
 
     @classmethod
     def of_mnist(cls, config: GANConfig, run: Run, data: str = "mnist") -> Loaders:
@@ -259,10 +261,11 @@ class Loaders:
             config.validation, config.train_images, config.test_images, kind=KINDS[data]
         )
         batch = min(config.batch_size, len(train))
-        return cls(
-            DataLoader(train, batch, shuffle=True, drop_last=True, device=run.device),
-            *(next(iter(DataLoader(data, len(data))))[0] for data in (validation, test)),
+        (known, _), (tests, labels) = (
+            next(iter(DataLoader(data, len(data)))) for data in (validation, test)
         )
+        loader = DataLoader(train, batch, shuffle=True, drop_last=True, device=run.device)
+        return cls(loader, known, tests, labels)
 
 
 Look = Callable[[Game], Mapping[str, float]]

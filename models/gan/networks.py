@@ -105,6 +105,22 @@ class Discriminator(nn.Module):
         return self.score(self.features(x)).squeeze(1)
 
 
+class TwoHeaded(Discriminator):
+    r"""Images to scores (N,) and, from the same features, to what they show or were made of,
+    (N, answers): 4 x 4 x 256 numbers - 128 - leaky ReLU .2 - ``answers``."""
+
+    def __init__(self, answers: int, width: float = 1.0) -> None:
+        super().__init__(width)
+        self.answer = nn.Sequential(
+            nn.Linear(self.outputs, 128), nn.LeakyReLU(0.2), nn.Linear(128, answers)
+        )
+        initialise(self.answer)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.features(x)
+        return self.score(h).squeeze(1), self.answer(h)
+
+
 def one_hot(labels: Tensor, classes: int = CLASSES) -> Tensor:
     r"""Classes (N,) as float32 rows (N, classes)."""
     return nn.functional.one_hot(labels, classes).to(mg.float32)
