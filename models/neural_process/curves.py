@@ -27,11 +27,11 @@ mean and deviation of all curves: after one point its deviations are half as lar
 errors, after 5 they are a fifth too small.
 
 Two things are missing there. One is the estimate: where the context leaves z open, few of 64 draws
-come near the curve, and 512 draws of the same weights give 0.36, 0.65 and 0.33 on 200 curves. The
-other is the code: of the 128 numbers about ten are used, each with a deviation of its own, while
-what a point says ties them together; and after 200 points the mean is still off by 0.11 beside a
-noise of 0.1, so that the deviation learned is 0.16 everywhere. A further layer between r and q(z|C)
-brought 0.18 after one point and 0.41 after 5, but 0.53 after 20.
+come near the curve: on 200 curves 512 draws of the same weights give 0.36, 0.65 and 0.33 instead of
+0.37, 0.84 and 0.41. The other is the code: of the 128 numbers about ten are used, each with a
+deviation of its own, while what a point says ties them together; and after 200 points the mean is
+still off by 0.11 beside a noise of 0.1, so that the deviation learned is 0.16 everywhere. A further
+layer between r and q(z|C) brought 0.18 after one point and 0.41 after 5, but 0.53 after 20.
 
 Every step draws new curves, so there is nothing to overfit. Figures are nats a point: the mean of
 log p(y|x, C) of *one* target at a time, on curves that are the same for all models, for 1, 5 and 20
