@@ -31,8 +31,8 @@ the one to beat.
 **Annealing.** The KL's weight rises from 0.01 to 1, here in the first 45 % of the steps
 (``--anneal``), as in the paper. A flow begins as the identity; if the whole KL presses from the
 start, dimensions of z are given up before the layers have learned to use them. The twin is better
-without (``--flow none --anneal 0``), so that is the one to compare with. Ten couplings gain 1.9 nats
-(the paper's ten planar layers 2.4); without annealing they gain 1.7, and 16 of 256 units 1.9
+without (``--flow none --anneal 0``), so that is the one to compare with. Ten couplings gain 1.9
+nats (the paper's ten planar layers 2.4); without annealing they gain 1.7, and 16 of 256 units 1.9
 (``--anneal 0 --length 16 --flow-hidden 256``), so more layers are not what is wanting.
 
 Where it differs from the paper: one hidden layer of 256 ReLUs, Adam. Pixels are drawn as 0 or 1
