@@ -39,7 +39,10 @@ OWN: dict[str, dict[str, Any]] = {
     "gan.wgan": {**GAN, "critic_steps": 2},
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
+    "neural_process.completion": {**IMAGES, "hidden": 32},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
+    "variational.cvae": {**IMAGES, "generated": 20},
+    "variational.introvae": {**IMAGES, "samples": 20},
 }
 
 
