@@ -13,6 +13,7 @@ import minigrad as mg
 from minigrad import nn
 from minigrad.evaluation import factor_r2, slant_and_width
 from minigrad.train import load_safetensors
+from models import judge
 from models.variational import beta_vae, cvae, elbo, vae_2d, vae_classifier, vae_conv
 
 pytest.importorskip("matplotlib")
@@ -246,6 +247,22 @@ def test_vae_classifier_learns_in_full(tmp_path: Path) -> None:
     metrics = vae_classifier.train(config).metrics
     assert metrics["test_accuracy"] >= 0.95
     assert 45.5 < metrics["test_negative_elbo"] <= 155
+
+
+def test_vae_2d_learns(tmp_path: Path) -> None:
+    """20,000 images, 8 epochs: at most 161 nats, 53 % recognised by nearest neighbours in the
+    plane, and samples that the judge finds clear and various, with a score of 3 or more. Three
+    seeds gave 157.8 to 159.0 nats, 59.5 to 65.5 % and 3.77 to 3.96. Miss: a collapsed posterior has
+    206 nats and 10 %, an untrained decoder scores 1.1."""
+    config = vae_2d.Config(out=str(tmp_path), epochs=8, lr=3e-3, train_images=20_000)
+    metrics = vae_2d.train(config).metrics
+    assert 45.5 < metrics["test_negative_elbo"] <= 161
+    assert metrics["knn_accuracy"] >= 0.53
+    model = vae_2d.VAE(config.latent, config.hidden)
+    model.load_state_dict(load_safetensors(tmp_path / "model.safetensors"))
+    with mg.no_grad():
+        samples = model.decode(mg.randn(1000, 2, generator=mg.Generator(0))).sigmoid()
+    assert judge.score(samples) >= 3
 
 
 @pytest.mark.slow
