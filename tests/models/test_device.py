@@ -40,6 +40,7 @@ OWN: dict[str, dict[str, Any]] = {
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.completion": {**IMAGES, "hidden": 32},
+    "gan.infogan": {**GAN, "samples": 200},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
     "variational.cvae": {**IMAGES, "generated": 20},
     "variational.introvae": {**IMAGES, "samples": 20},

@@ -60,6 +60,7 @@ TINY: dict[str, dict[str, Any]] = {
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.completion": {**IMAGES, "hidden": 32},
+    "gan.infogan": {**GAN, "samples": 200},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
     "variational.cvae": {**IMAGES, "generated": 20},
     "variational.introvae": {**IMAGES, "samples": 20},
