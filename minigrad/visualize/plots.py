@@ -73,7 +73,9 @@ def plot_curves(
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
-        if len(curves) + len(own) > 1:
+        if len(curves) + len(own) > 6:  # beside the panel: it would hide the curves
+            ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        elif len(curves) + len(own) > 1:
             ax.legend()
     if title:
         figure.suptitle(title)
