@@ -3,6 +3,7 @@ r"""The Wasserstein GAN: what its critic estimates, and what keeps it from being
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,3 +209,25 @@ def test_with_a_penalty_the_estimate_is_the_distance(theta: float) -> None:
     r"""-a theta + lambda (a - 1)^2 is least at the slope a = 1 + theta / (2 lambda)."""
     expected = theta * (1 + theta / 20)
     assert trained_critic(theta, "wasserstein", penalty=10.0) == pytest.approx(expected, rel=0.04)
+
+
+# --------------------------------------------------------------------------------- it learns
+def test_it_learns_and_its_estimate_says_so(tmp_path: Path) -> None:
+    """Budget: 600 steps of the critic on 2,400 digits at an eighth of the width, 45 s. One seed
+    reached a score of 4.2, a distance of 3.5 and a correlation of .93; an untrained generator has
+    a score of 1 and a distance of 26. (After 200 steps they are 1.5 and 19.)"""
+    config = wgan.Config(
+        out=str(tmp_path / "run"),
+        width=0.125,
+        penalty=10.0,
+        optimizer="adam",
+        lr=1e-3,
+        critic_steps=2,
+        batch_size=32,
+        train_images=2400,
+        epochs=8,
+        samples=1000,
+    )
+    figures = wgan.train(config).metrics
+    assert figures["judge_score"] >= 3 and figures["frechet"] <= 6.5
+    assert figures["distance_frechet_correlation"] >= 0.5
