@@ -21,9 +21,13 @@ and alike: which is why diversity is measured.
     generator       (z, one-hot c), 110 numbers - the common body                     1,364,225
     discriminator   the common body - one score; and - 128 - leaky ReLU - 10 logits   1,606,283
 
-Where it differs from the paper: MNIST and the popular version's networks, which has no leaky ReLU
+Where it differs from the paper: MNIST and the popular version's networks, which have no leaky ReLU
 between the head's two layers, so that they are one. Its losses are the same (both phases, real and
 generated images).
+
+At full size it was not run yet. An eighth of the width, 500 steps of 32 images (``--width 0.125
+--batch-size 32 --epochs 1 --train-images 16000 --lr 5e-4 --lr-generator 1e-3 --ema 0.99``), reached
+78.9 % and a diversity of 0.63, where CGAN has 26 %.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from models.gan.networks import CLASSES, Generator, TwoHeaded
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     lr_generator: float | None = 4e-4
     class_weight: float = 1.0  #: of the cross-entropy of the class, in both losses

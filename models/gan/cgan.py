@@ -17,10 +17,13 @@ on G to make what it was asked for: no term says so, nobody recognises digits.
     generator       (z, one-hot c), 110 numbers - the common body                        1,364,225
     discriminator   one-hot c - dense 784 - a plane, beside the image - the common body  1,090,001
 
-Where it differs from the paper: its networks are dense, with maxout units in D, and learn
-log-likelihoods of Parzen windows by heart; these are the convolutions of the popular version.
-That one makes one batch of the real and the generated images and labels both at random, here as
-there; what is asked for never depends on the real images' labels.
+Where it differs from the paper: its networks are dense, with maxout units in D, and are judged by
+Parzen windows of their samples; these are the convolutions of the popular version. What is asked
+for is drawn evenly, and never the label of a real image of the batch.
+
+At full size it was not run yet. A quarter of the width, 1,718 steps of 32 images (``--width 0.25
+--batch-size 32 --epochs 1 --lr 5e-4 --lr-generator 1e-3 --ema 0.995``), reached 80.9 % and a
+diversity of 0.95 (an eighth, 500 steps: 26 %). 97 % is a figure to reach, not one that was reached.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ from models.gan.networks import CLASSES, SIDE, Discriminator, Generator, one_hot
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     lr_generator: float | None = 4e-4
 

@@ -38,6 +38,11 @@ The popular version has u ~ N(0, 1/4) (``--codes normal``), and three mistakes. 
 head with the *labels of real images*, which makes an ACGAN of it; for the continuous codes it has
 -mean(u ln q) with a sigmoid q, which is no likelihood, since u is no probability, and without a
 lower bound; and its target for *real* images are codes drawn at random.
+
+At full size it was not run yet. An eighth of the width, 700 steps of 32 images (``--width 0.125
+--batch-size 32 --epochs 1 --train-images 22400 --lr 5e-4 --ema 0.99``), reads all class codes back,
+2.298 nats, with a purity of 32 % and a correlation of 0.28: G shows a code by what it can draw by
+then, which are not digits.
 """
 
 from __future__ import annotations
@@ -66,7 +71,7 @@ DEVIATION_OF_NORMAL = 0.5  # of a normal code
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     latent: int = 62
     codes: Literal["uniform", "normal"] = "uniform"  #: the two numbers, U(-1, 1) or N(0, 1/4)

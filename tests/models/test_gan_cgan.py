@@ -146,15 +146,18 @@ def test_acgan_learns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_cgan_learns(tmp_path: Path) -> None:
-    """A class beside the image is learned later than one in the loss. The same budget: 20 %
-    recognised as what was asked for. Seed 0 gave 30.7 %, diversity 0.91. Miss: 10 %."""
+    """A class beside the image is learned later than one in the loss. The same budget: 16 %
+    recognised as what was asked for. Seed 0 gave 26.0 %, diversity 1.04. Miss: 10 %."""
     metrics = cgan.train(cgan.Config(out=str(tmp_path / "run"), **SMALL)).metrics
-    assert metrics["recognised_accuracy"] >= 0.2 and metrics["diversity"] >= 0.5
+    assert metrics["recognised_accuracy"] >= 0.16 and metrics["diversity"] >= 0.5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [cgan, acgan])
-def test_digits_to_order(tmp_path: Path, model: Any) -> None:
-    """The defaults: 97 % recognised as what was asked for. Not calibrated yet."""
-    metrics = model.train(model.Config(out=str(tmp_path / "run"))).metrics
-    assert metrics["recognised_accuracy"] >= 0.97 and metrics["diversity"] >= 0.5
+def test_cgan_learns_more(tmp_path: Path) -> None:
+    """An epoch in steps of 32 images at a quarter of the width: 70 % recognised as what was asked
+    for, every class between 5 and 20 %. Seed 0 gave 80.9 %, diversity 0.95. Miss: 10 %."""
+    longer = {**SMALL, "width": 0.25, "train_images": None, "validation": 5000, "samples": 5000}
+    config = cgan.Config(out=str(tmp_path / "run"), **{**longer, "ema": 0.995})
+    metrics = cgan.train(config).metrics
+    assert metrics["recognised_accuracy"] >= 0.7 and metrics["diversity"] >= 0.5
+    assert 0.05 <= metrics["least_class"] <= metrics["greatest_class"] <= 0.2
