@@ -274,7 +274,7 @@ ways = {
     "Winograd, 2 threads": lambda: conv_winograd(x_last, w),
     "mg.conv2d": lambda: mg.conv2d(library_x, library_w, padding=1),
 }
-rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(8)]
+rounds = [{name: seconds(way) for name, way in ways.items()} for _ in range(12)]
 taken = {name: min(r[name] for r in rounds) for name in ways}
 for name, value in taken.items():
     print(f"{name:20s} {value / taken['im2col']:5.2f} of im2col's time")
