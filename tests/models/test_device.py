@@ -36,6 +36,7 @@ OWN: dict[str, dict[str, Any]] = {
     "flows.realnvp_mnist": {**IMAGES, "hidden": 4},
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
     "gan.cyclegan": {**GAN, "latent": 1, "train_images": 120},
+    "gan.toys": {"steps": 3, "samples": 60},
     "gan.wgan": {**GAN, "critic_steps": 2},
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
