@@ -86,7 +86,7 @@ class Config(GANConfig):
     noise: Literal["uniform", "normal"] = "normal"
     optimizer: Literal["adam", "rmsprop"] = "adam"  #: adam with betas 0 and 0.99
     lr: float = 1e-3
-    batch_size: int = 32  #: real images in a step of the discriminator, a multiple of 4
+    batch_size: int = 16  #: real images in a step of the discriminator, a multiple of 4
     epochs: int = 6  #: passes over the training images, all stages together
     ema: float = (
         0.999  #: samples come from a moving average of the generator's weights; 0: from them
