@@ -71,6 +71,7 @@ CAPITALS = {
     "iwae": "IWAE",
     "kl": "KL",
     "knn": "k-NN",
+    "l1": "L1",
     "mnist": "MNIST",
     "mse": "MSE",
     "nll": "NLL",

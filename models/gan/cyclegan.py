@@ -105,7 +105,7 @@ class Config(GANConfig):
     pixel: float = 100.0  #: weight of the distance from the counterpart, if paired
     latent: int = 1  #: not used: images are made of images
     batch_size: int = 16  #: images of each domain in a step
-    epochs: int = 2  #: passes over the training images of each domain
+    epochs: int = 1  #: passes over the training images of each domain
     samples: int = 10_000  #: test images to be translated at the end
 
     quick_values: ClassVar = {**GANConfig.quick_values, "train_images": 1000}
