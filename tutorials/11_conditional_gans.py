@@ -11,7 +11,7 @@
 # - find classes and a slant in digits without a label, and say how far that went;
 # - turn a classifier round, level by level (StackedGAN), without two popular mistakes.
 #
-# You need the game of the first GANs and cross-entropies. To stay quick all networks are dense and
+# You need [From the first GAN to Wasserstein](10_gan.ipynb). To stay quick all networks are dense and
 # digits have 14 x 14 pixels; the convolutional models are `models/gan/cgan.py`, `acgan.py`,
 # `infogan.py` and `stackedgan.py`, and their figures are in [models/RESULTS.md](../models/RESULTS.md).
 
@@ -204,8 +204,8 @@ assert of_cgan[0] > 0.6 and of_cgan[1] > 0.4 and of_deaf[0] < 0.2
 # The discriminator sees the image alone and says the class with its second head, $p(c|x)$; *both*
 # sides lower the cross-entropy, on real images against the label and on generated ones against what
 # was asked for. The price: an image far from all other classes costs less than a typical one, so
-# digits tend to be clear and alike. Ten images, a hundred times each, would be recognised to 100 %:
-# that is why the second figure, the mean distance within a class, stands beside the first.
+# digits tend to be clear and alike: compare the two figures. Ten images, thirty times each, are
+# recognised to 100 %, which is why the mean distance within a class stands beside the accuracy.
 
 # %%
 acgan, classifier = Generator(Z + 10), Discriminator(196, answers=10)
