@@ -26,7 +26,8 @@ that lowers, on real and generated features (images),
 The encoder's error is the cross-entropy of E1(G1(y, z1)) and y at the upper level and the mean
 squared error of E0(G0(h, z0)) and h at the lower. The last term keeps the generator from ignoring
 the noise: Q, a second head of D, reads it back. It is -ln of a normal Q(z|h') with variance 1/2 but
-for a constant, hence a bound of the conditional entropy H(h'|y), and a sum over dimensions.
+for a constant, hence a bound of the conditional entropy H(h'|y), and a sum over dimensions; its
+weight w is 0.5 above and 0.2 below, where a larger one costs legible digits before it is heard.
 
     E0  [convolution 3 x 3, 64 - ReLU - pool] twice - dense 256 - ReLU;  E1  dense 10    449,994
     G1  (y, z1) 60 - [512 - ReLU - batch norm] twice - 256 - ReLU                        429,312
@@ -38,9 +39,18 @@ Where it differs from the paper: MNIST; the levels are not trained together afte
 convolutions are those of the popular version. That one reads z back through a tanh, though 5 % of
 N(0, 1/4) lie beyond 1 and -1, and gives Q the noise of a *generated* batch as the target for real
 features, which have none. Here Q is linear and sees only what was generated. And it has the *mean*
-over dimensions, with weights of 1 above and 10 below (here ``--upper-weight 0.02 --lower-weight
-0.2``); then the noise was hardly used: 500 steps of 32 images at an eighth of the width read it
-back with 98 % of its variance, and the digits of a class looked alike.
+over 50 dimensions, with weights of 1 above and 10 below, which is a weight of 0.02 above here.
+
+At full size it was not run yet. At an eighth of the width, 500 steps of 32 images (``--width 0.125
+--batch-size 32 --epochs 1 --train-images 16000 --lr 5e-4 --lr-generator 1e-3 --ema 0.99``), with
+seed 0, noise errors as shares of the variances:
+
+    w above, below      recognised    features    error above, below    diversity
+    0.02, 0.2           97.8 %        100 %       0.98, 0.98            0.43
+    0.5, 0.2            97.6          100         0.20, 0.98            0.49
+    1, 1                44.8          100         0.20, 0.80            0.63
+
+So the lower noise is not read back yet, and a class's digits are much alike.
 """
 
 from __future__ import annotations
@@ -75,8 +85,8 @@ class Config(GANConfig):
     noise: Literal["uniform", "normal"] = "normal"  #: half of U(-1, 1) or N(0, 1)
     lr_generator: float | None = 4e-4
     encoder_epochs: int = 1  #: passes over the training images in which the encoder learns
-    upper_weight: float = 1.0  #: of the error of the upper noise, read back from features
-    lower_weight: float = 1.0  #: of the error of the lower noise, read back from images
+    upper_weight: float = 0.5  #: of the error of the upper noise, read back from features
+    lower_weight: float = 0.2  #: of the error of the lower noise, read back from images
 
     def check(self) -> None:
         super().check()

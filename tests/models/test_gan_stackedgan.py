@@ -77,7 +77,7 @@ def test_who_stands_still() -> None:
 def test_the_two_games_have_nothing_in_common() -> None:
     """What one of them weighs leaves the other as it is, to the last bit."""
     after = []
-    for weight in (1.0, 0.0):
+    for weight in (0.2, 0.0):
         mg.manual_seed(0)
         one = game(lower_weight=weight)
         one.discriminator_step(mg.rand(20, 1, 28, 28), mg.arange(20) % 10)
@@ -175,3 +175,16 @@ def test_a_resumed_run_finds_its_encoder(tmp_path: Path, monkeypatch: pytest.Mon
     again = stackedgan.trained_encoder(again_config, Run(again_config), data)
     assert values(encoder) == values(again)
     assert state == str(mg.backend.default_generator().get_state())
+
+
+# ----------------------------------------------------------------------------------------- learning
+def test_stackedgan_learns(tmp_path: Path) -> None:
+    """500 steps of 32 images at an eighth of the width: the encoder says of 97 % of the features
+    what they were made of, the upper noise is read back but for half of its variance, 85 % of the
+    images are recognised. Seed 0 gave 100 %, 0.20 and 97.6 %. Miss: 10 %, 1, 10 %; a mean over
+    dimensions for the noise gave 0.98. The lower noise takes longer: 0.98."""
+    small = {"width": 0.125, "batch_size": 32, "epochs": 1, "train_images": 16_000, "ema": 0.99}
+    small |= {"validation": 500, "samples": 1000, "lr": 5e-4, "lr_generator": 1e-3}
+    metrics = stackedgan.train(stackedgan.Config(out=str(tmp_path / "run"), **small)).metrics
+    assert metrics["features_recognised"] >= 0.97 and metrics["upper_noise_error"] <= 0.5
+    assert metrics["recognised_accuracy"] >= 0.85
