@@ -316,3 +316,26 @@ def test_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         progan.Config(**options)
+
+
+def test_it_learns_up_to_16_pixels(tmp_path: Path) -> None:
+    """400 steps at each of 4, 8 and 16 pixels with an eighth of the filters. Seeds 0 and 1: scores
+    of 2.2 and 2.4 at 8 pixels, 3.8 and 3.6 at 16; distances of at most 0.07, 0.25 and 1.9.
+    Untrained: scores up to 1.5, distances of 1.3, 4.0 and 10.9."""
+    config = progan.Config(
+        width=0.125,
+        latent=32,
+        lr=3e-3,
+        ema=0.99,
+        train_images=6400,
+        epochs=3,
+        validation=1000,
+        samples=500,
+        out=str(tmp_path / "run"),
+    )
+    result = progan.train(config)
+    found = result.metrics
+    assert found["judge_score_8"] >= 1.8 and found["judge_score_16"] >= 3
+    assert [round(found[f"real_score_{pixels}"]) for pixels in (4, 8, 16)] == [2, 4, 9]
+    for line, bar in zip(result.history, (0.2, 0.8, 4.0), strict=True):
+        assert line["val_frechet"] <= bar
