@@ -305,13 +305,11 @@ def load(config: Config, run: Run) -> Loaders:
     )
     training = Subset(images, rest.indices[: config.train_images])
     batch = min(config.batch_size, len(training))
-    return Loaders(
-        DataLoader(training, batch, shuffle=True, drop_last=True, device=run.device),
-        *(
-            next(iter(DataLoader(part, LOOKED_AT, device=run.device)))[0]
-            for part in (held_out, tests)
-        ),
+    (known, _), (seen, labels) = (
+        next(iter(DataLoader(part, LOOKED_AT, device=run.device))) for part in (held_out, tests)
     )
+    loader = DataLoader(training, batch, shuffle=True, drop_last=True, device=run.device)
+    return Loaders(loader, known, seen, labels)
 
 
 def judged(run: Run, validation: Tensor) -> Look:
