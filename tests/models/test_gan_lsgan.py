@@ -2,6 +2,8 @@ r"""The least-squares GAN: a sample that is taken for real and is far off still 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import minigrad as mg
@@ -50,3 +52,19 @@ def test_the_game_is_the_one_of_squares() -> None:
     assert figures["discriminator_loss"] is loss
     loss, _ = one.generator_loss(y, ())
     assert loss.item() == pytest.approx(((fake - 1) ** 2).mean() / 2)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    """Budget: 300 steps at an eighth of the width, 20 s. One seed reached a score of 4.4 and a
+    Fréchet distance of 5; an untrained generator has 1 and 26."""
+    config = lsgan.Config(
+        out=str(tmp_path / "run"),
+        width=0.125,
+        batch_size=32,
+        lr=1e-3,
+        train_images=4800,
+        epochs=2,
+        samples=1000,
+    )
+    figures = lsgan.train(config).metrics
+    assert figures["judge_score"] >= 3 and figures["frechet"] <= 9
