@@ -33,16 +33,16 @@ def bits(module: Any) -> list[bytes]:
     return [p.detach().numpy().tobytes() for p in module.parameters()]
 
 
-def test_what_the_discriminator_sees() -> None:
+def test_what_the_networks_see() -> None:
     x = mg.tensor([[0.5, -1.0]])
-    seen = toys.Discriminator(8, 2).see(x).numpy()[0]
+    seen = toys.Network(2, 8, 1, 2).see(x).numpy()[0]
     waves = [0.5, -1.0], [1.0, -2.0]
     expected = [*waves[0], *np.sin(waves).ravel(), *np.cos(waves).ravel()]
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
-    np.testing.assert_array_equal(toys.Discriminator(8, 0).see(x).numpy(), x.numpy())
-    assert sum(p.numel() for p in toys.Discriminator(64, 5).parameters()) == (
-        23 * 64 + 2 * 65 * 64 + 65
-    )
+    np.testing.assert_array_equal(toys.Network(2, 8, 1, 0).see(x).numpy(), x.numpy())
+    one = toys.Toy(toys.Config(), "cpu")
+    numbers = [sum(p.numel() for p in m.parameters()) for m in (one.generator, one.discriminator)]
+    assert numbers == [27 * 64 + 2 * 65 * 64 + 65 * 2, 23 * 64 + 2 * 65 * 64 + 65]
 
 
 def test_coverage() -> None:
@@ -97,17 +97,26 @@ def learned(tmp_path: Path, **options: Any) -> dict[str, Any]:
     return toys.train(config).metrics
 
 
+PLAIN = {"loss": "non_saturating", "lr": 1e-3, "lr_generator": 1e-3, "ema": 0.0, "epochs": 3}
+
+
 def test_plain_collapses_and_a_critic_does_not(tmp_path: Path) -> None:
-    """Budget: 1,500 and 2,500 steps, 25 s. Seed 0 hits one mode with 99.8 % of the
-    samples good, and eight with 68 %."""
-    plain = learned(tmp_path / "a", loss="non_saturating", lr=1e-3, ema=0.0, epochs=3)
-    critic = learned(tmp_path / "b", epochs=5)
+    """Budget: 1,500 and 2,500 steps, 25 s. Seeds 0 and 1 hit one mode, with all samples good; and
+    eight, with 77 and 91 % good."""
+    plain, critic = learned(tmp_path / "a", **PLAIN), learned(tmp_path / "b", epochs=5)
     assert plain["modes"] <= 4 and plain["quality"] > 0.5
-    assert critic["modes"] >= 7 and critic["quality"] >= 0.5
+    assert critic["modes"] >= 7 and critic["quality"] >= 0.6
 
 
 @pytest.mark.slow
 def test_the_ring(tmp_path: Path) -> None:
-    """Six thousand steps, 35 s on a quiet core: all modes, and four of five samples are good."""
+    """5,000 steps, half a minute: seed 0 hits all 8, and 95 % of the samples are good."""
     figures = learned(tmp_path)
     assert figures["modes"] >= 7 and figures["quality"] >= 0.8
+
+
+@pytest.mark.slow
+def test_the_grid(tmp_path: Path) -> None:
+    """Twelve thousand steps, 70 s: seed 0 hits all 25, and 93.7 % of the samples are good."""
+    figures = learned(tmp_path, data="grid", epochs=24)
+    assert figures["modes"] >= 24 and figures["quality"] >= 0.9
