@@ -51,8 +51,8 @@ Options: ``--paired`` is pix2pix: a and b are the same digit, G(a) is pulled to 
 CyCADA's loss (Hoffman et al., 2018, arXiv:1711.03213): a classifier of A, which learns beside the
 game, must see in a translation what it sees in the original. It has no labels but its own answers
 to originals of B, and harms where it cannot read them: with ``--domain coloured``, after as many
-steps, 41 % of the digits survive the way from B to A, 88 % without it. ``--data cifar --size 32``: grey
-photographs and coloured ones, which have no identity loss, as their channels differ.
+steps, 41 % of the digits survive the way from B to A, 88 % without it. ``--data cifar --size 32``:
+grey photographs and coloured ones, which have no identity loss, as their channels differ.
 """
 
 from __future__ import annotations
