@@ -210,11 +210,11 @@ def test_recovery_and_purity_of_a_known_q() -> None:
 # ----------------------------------------------------------------------------------------- learning
 def test_infogan_learns(tmp_path: Path) -> None:
     """700 steps of 32 images at an eighth of the width: 95 % of the codes read back, 2.1 of 2.303
-    nats, and real digits sorted to 20 %. Seed 0 gave 100 %, 2.298 nats and 31.8 %; that is long
-    before the codes are digits. Miss: 10 %, 0 nats, and 14 % for an untrained Q."""
+    nats, and real digits sorted to 25 %. Two seeds gave 100 %, 2.298 and 2.295 nats, 31.8 and
+    35.4 %; that is before the codes are digits. Miss: 10 %, 0 nats, 14 % for an untrained Q."""
     small = {"width": 0.125, "batch_size": 32, "epochs": 1, "train_images": 22_400}
     small |= {"validation": 500, "samples": 1000, "lr": 5e-4, "ema": 0.99}
     metrics = infogan.train(infogan.Config(out=str(tmp_path / "run"), **small)).metrics
     assert metrics["code_recovery"] >= 0.95
     assert 2.1 <= metrics["class_information"] <= math.log(10) + 1e-6
-    assert metrics["purity"] >= 0.2
+    assert metrics["purity"] >= 0.25
