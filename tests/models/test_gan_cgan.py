@@ -154,11 +154,13 @@ def test_cgan_learns(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cgan_learns_more(tmp_path: Path) -> None:
-    """An epoch in steps of 32 images at a quarter of the width: 70 % recognised as what was asked
-    for, every class between 5 and 20 %. Seed 0 gave 80.9 %, diversity 0.95. Miss: 10 %."""
+@pytest.mark.parametrize("model, bar", [(cgan, 0.7), (acgan, 0.85)])
+def test_digits_to_order(tmp_path: Path, model: Any, bar: float) -> None:
+    """An epoch in steps of 32 images at a quarter of the width: 70 % and 85 % recognised as what
+    was asked for, every class between 5 and 20 %. Seed 0 gave 80.9 and 93.1 %, diversity 0.95 and
+    0.82. Miss: 10 %."""
     longer = {**SMALL, "width": 0.25, "train_images": None, "validation": 5000, "samples": 5000}
-    config = cgan.Config(out=str(tmp_path / "run"), **{**longer, "ema": 0.995})
-    metrics = cgan.train(config).metrics
-    assert metrics["recognised_accuracy"] >= 0.7 and metrics["diversity"] >= 0.5
+    config = model.Config(out=str(tmp_path / "run"), **{**longer, "ema": 0.995})
+    metrics = model.train(config).metrics
+    assert metrics["recognised_accuracy"] >= bar and metrics["diversity"] >= 0.5
     assert 0.05 <= metrics["least_class"] <= metrics["greatest_class"] <= 0.2
