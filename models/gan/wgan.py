@@ -46,9 +46,9 @@ At full size it was not run yet. A quarter of the width, 1,500 steps of the gene
 --schedule cosine --critic-steps 2 --ema 0.99``), reached a score of 6.2, a Fréchet distance of 1.7
 (untrained: 26; as many real digits: 0.02) and classes between 6 and 13 %. The estimate did not
 follow: it fell from 1.7 to 0.2 in the second epoch and rose to 0.4 while the Fréchet distance went
-on falling (correlation -0.14; at an eighth of the width, over 600 steps of the critic, 0.93). It may
-be that a critic that is still getting better sees more of the distance that is left. Clipping was
-tested on lines and points, not trained on digits.
+on falling (correlation -0.14; at an eighth of the width, over 600 steps of the critic, 0.93). A
+critic that is still getting better may see more of the distance that is left. Clipping was tested
+on lines and points, not trained on digits.
 
 Where it differs from the papers: the common body of this family, on MNIST.
 """
