@@ -85,7 +85,7 @@ class GameConfig(TrainingConfig):
 class GANConfig(GameConfig, ImageTrainingConfig):
     r"""The options that all GANs of MNIST have."""
 
-    width: float = 0.5  #: multiplies the numbers of filters; 1: the catalogue's networks
+    width: float = 0.5  #: multiplies the numbers of filters; 1: the sources' networks
     epochs: int = 5  #: passes over the training images
     samples: int = 20_000  #: to be judged at the end; 1-NN errors fall with their number
     validation: int = 5000  #: training images held out for the curves
