@@ -50,9 +50,9 @@ def test_parameter_counts() -> None:
     plain = 785 * 256 + 2 * 257 * 40 + 41 * 256 + 257 * 784
     counts = {
         "none": 0,
-        "planar": 257 * 10 * 81,
-        "radial": 257 * 10 * 42,
-        "coupling": 10 * ((20 + 256 + 1) * 128 + 129 * 40),
+        "planar": 257 * 16 * 81,
+        "radial": 257 * 16 * 42,
+        "coupling": 16 * ((20 + 256 + 1) * 256 + 257 * 40),
     }
     for flow, more in counts.items():
         assert count(vae_nf.VAE(vae_nf.Config(flow=flow))) == plain + more  # type: ignore[arg-type]

@@ -104,6 +104,7 @@ def test_a_flow_is_no_worse_than_its_twin(tmp_path: Path) -> None:
             flow=flow,  # type: ignore[arg-type]
             epochs=6,
             anneal=0,
+            length=10,
             latent=2,
             train_images=5000,
             validation=200,
