@@ -6,7 +6,7 @@ of Wasserstein GANs, NeurIPS 2017, arXiv:1704.00028
 
 Expect: a judge's score of 5 or more at 32 pixels (real digits of 4, 8, 16 and 32 pixels: 1.5, 3.8,
 8.9 and 9.7; noise: 1.0). Largest run: a quarter of the filters, 16,000 images at each size: 4.6
-after them, and rising
+after them, 5.6 half a pass later
 
 A layer that is new at 2n x 2n pixels fades in, beside what was there before:
 
@@ -306,8 +306,10 @@ def load(config: Config, run: Run) -> Loaders:
     )
     training = Subset(images, rest.indices[: config.train_images])
     batch = min(config.batch_size, len(training))
+    count = min(LOOKED_AT, len(tests))  # from first to last: an archive may be ordered by class
+    spaced = Subset(tests, np.arange(count) * len(tests) // count)
     (known, _), (seen, labels) = (
-        next(iter(DataLoader(part, LOOKED_AT, device=run.device))) for part in (held_out, tests)
+        next(iter(DataLoader(part, LOOKED_AT, device=run.device))) for part in (held_out, spaced)
     )
     loader = DataLoader(training, batch, shuffle=True, drop_last=True, device=run.device)
     return Loaders(loader, known, seen, labels)
