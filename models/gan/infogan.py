@@ -39,11 +39,11 @@ head with the *labels of real images*, which makes an ACGAN of it; for the conti
 -mean(u ln q) with a sigmoid q, which is no likelihood, since u is no probability, and without a
 lower bound; and its target for *real* images are codes drawn at random.
 
-At full size it was not run yet. At an eighth of the width, 700 steps of 32 images (``--width 0.125
---batch-size 32 --epochs 1 --train-images 22400 --lr 5e-4 --ema 0.99``), two seeds read all class
-codes back, 2.30 nats, with a purity of 32 and 35 % and correlations of 0.28 and 0.63; 68 and 69 %
-of the traversals stay the same digit. G shows a code by what it can draw by then, which are not
-digits yet.
+At full size it was not run yet. A quarter of the width, 1,718 steps of 32 images (``--width 0.25
+--batch-size 32 --epochs 1 --lr 5e-4 --ema 0.995``), reads 99.97 % of the class codes back, 2.298
+nats, with a correlation of 0.74 (a code and slant), but a purity of 38 %, below k-means, and 69 %
+of the traversals stay the same digit: G shows a code by what it can draw when Q first reads it,
+which are not digits yet, and keeps to it.
 """
 
 from __future__ import annotations
