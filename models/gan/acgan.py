@@ -3,9 +3,10 @@ r"""Auxiliary classifier GAN: the discriminator recognises the digit instead of 
 Paper: Odena, Olah and Shlens, Conditional image synthesis with auxiliary classifier GANs, ICML
 2017, arXiv:1610.09585
 
-Expect: 97 % or more of the generated digits recognised as what was asked for, by a classifier that
-was trained apart (a generator that is not told: 10 %; real digits: 99.25), and a diversity within a
-digit of 0.5 or more of the real one (always the same ten images: 0)
+Expect: not run at full size yet; to be reached: 97 % or more of the generated digits recognised as
+what was asked for, by a classifier that was trained apart (a generator that is not told: 10 %; real
+digits: 99.25), and a diversity within a digit of 0.5 or more of the real one (always the same ten
+images: 0)
 
 G makes an image of noise and a class, as in ``cgan.py``. D sees the image alone, and has a second
 head that says which class it shows, p(c|x). Both sides lower the cross-entropy of the class:

@@ -2,9 +2,10 @@ r"""Conditional GAN: both sides are told which digit it is.
 
 Paper: Mirza and Osindero, Conditional generative adversarial nets, 2014, arXiv:1411.1784
 
-Expect: 97 % or more of the generated digits recognised as what was asked for, by a classifier that
-was trained apart (a generator that is not told: 10 %; real digits: 99.25), and a diversity within a
-digit of 0.5 or more of the real one (always the same ten images: 0)
+Expect: not run at full size yet; to be reached: 97 % or more of the generated digits recognised as
+what was asked for, by a classifier that was trained apart (a generator that is not told: 10 %; real
+digits: 99.25), and a diversity within a digit of 0.5 or more of the real one (always the same ten
+images: 0)
 
 The game of ``dcgan.py``, given the label y:
 

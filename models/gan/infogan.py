@@ -3,10 +3,10 @@ r"""InfoGAN: codes that the generator must make visible, found without a label.
 Paper: Chen et al., InfoGAN: interpretable representation learning by information maximizing
 generative adversarial nets, NeurIPS 2016, arXiv:1606.03657
 
-Expect: without labels, a purity of 90 % or more: real test digits sorted into ten classes by the
-code (k-means on pixels: 53; chance: 10; the paper: 95); the code read back from 95 % or more of the
-generated images (chance: 10); one continuous code in rank correlation of 0.5 or more with slant or
-width (a code that is ignored: 0)
+Expect: not run at full size yet; to be reached: without labels, a purity of 90 % or more: real test
+digits sorted into ten classes by the code (k-means on pixels: 53; chance: 10; the paper: 95); the
+code read back from 95 % or more of the generated images (chance: 10); one continuous code in rank
+correlation of 0.5 or more with slant or width (a code that is ignored: 0)
 
 G makes an image of noise z and of codes: a class c, one of ten, and two numbers u. Nothing in the
 game of ``dcgan.py`` keeps G from ignoring them. So G is asked for images that tell their codes, by
