@@ -37,8 +37,8 @@ from their form; the names of the figures say which.
 
 Where it differs from the paper: which takes features of each pixel, and no photographs of things as
 a whole. The source's training is ``--brightness predicted --schedule plateau --lr 1e-3 --batch-size
-32 --epochs 30``. An epoch takes five minutes of a core, so the figure is that of one; more were not
-tried.
+32 --epochs 30``. An epoch takes five minutes of a core, so the figure is that of one; three
+(``--epochs 3``) end 23 % below the grey copy, with a correlation of .48. More were not tried.
 """
 
 from __future__ import annotations
