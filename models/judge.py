@@ -176,12 +176,16 @@ def diversity(images: Any, labels: Any, data: str = "mnist") -> float:
     return float((_spread(made, _classes(labels, len(made))) / _real(data).spread).mean())
 
 
-def glance(images: Any, data: str = "mnist") -> dict[str, float]:
-    r"""``judge_score`` and ``frechet`` of the first 1,000 images: for a curve during training."""
+def glance(images: Any, known: Any = None, data: str = "mnist") -> dict[str, float]:
+    r"""``judge_score`` and ``frechet`` of the first 1,000 images: for a curve during training.
+
+    Args:
+        known: :func:`features` of the images to compare with; by default all real test images'.
+    """
     seen, p = look(images[:1000], data)
     return {
         "judge_score": _score(p),
-        "frechet": frechet_distance(seen, _real(data).features),
+        "frechet": frechet_distance(seen, _real(data).features if known is None else known),
     }
 
 

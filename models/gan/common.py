@@ -32,7 +32,6 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.backend import get_array_module, to_numpy
 from minigrad.data import DataLoader
-from minigrad.evaluation import frechet_distance
 from minigrad.nn import adversarial
 from minigrad.nn.utils import clip_grad_value_, frozen
 from minigrad.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -339,11 +338,8 @@ def judged(validation: Tensor, data: str = "mnist") -> Look:
     known = judge.features(validation, data)
 
     def look(game: Game) -> dict[str, float]:
-        images, _ = game.samples(LOOKED_AT, seed=1)
-        return {
-            "judge_score": judge.score(images, data),
-            "val_frechet": frechet_distance(judge.features(images, data), known),
-        }
+        seen = judge.glance(game.samples(LOOKED_AT, seed=1)[0], known, data)
+        return {"judge_score": seen["judge_score"], "val_frechet": seen["frechet"]}
 
     return look
 

@@ -46,7 +46,7 @@ from models.gan.networks import Discriminator, Generator
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     lr_generator: float | None = 4e-4
     kernel: Literal[4, 5] = 5  #: of the generator's layers with stride 2

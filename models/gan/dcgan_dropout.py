@@ -37,7 +37,7 @@ from models.gan.networks import FromTanh, ShallowDiscriminator, filters, initial
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     noise: Literal["uniform", "normal"] = "normal"
     lr: float = 1e-4

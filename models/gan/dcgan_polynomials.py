@@ -95,7 +95,7 @@ class PolynomialConfig(GameConfig):
 
 @dataclass
 class Config(PolynomialConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
 
 # ---------------------------------------------------------------------------------- the networks

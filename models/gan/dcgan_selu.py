@@ -37,7 +37,7 @@ from models.gan.networks import FromTanh, ShallowDiscriminator, filters, initial
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     data: Literal["mnist", "fashion"] = "mnist"  #: digits or clothes
     latent: int = 32

@@ -37,7 +37,7 @@ from models.gan.networks import Discriminator, Generator
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
 
 class LSGAN(Game):

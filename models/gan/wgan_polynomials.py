@@ -43,7 +43,7 @@ FILTERS = (128, 256, 512, 1024)  # of the critic
 
 @dataclass
 class Config(PolynomialConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     width: float = 0.125  #: multiplies the numbers of filters of the critic; 1: the source's
     width_generator: float = 0.5  #: of the generator

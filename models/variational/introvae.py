@@ -50,8 +50,7 @@ decoder that pulls them back.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -61,6 +60,7 @@ import minigrad as mg
 from minigrad import Generator, Tensor, nn, optim
 from minigrad.data import DataLoader, TensorDataset, make_gaussian_ring, ring_centres
 from minigrad.evaluation import mode_coverage
+from minigrad.nn.utils import frozen
 from minigrad.train import Result, Run, main, mean_values
 from minigrad.visualize import image_grid, plot_curves, plot_images, plot_latent
 from models import judge
@@ -141,16 +141,6 @@ def layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 def reconstruction(x_r: Tensor, x: Tensor) -> Tensor:
     r"""L_AE: half the squared error, summed over the features, averaged over the batch."""
     return 0.5 * ((x_r - x) ** 2).sum(1).mean()
-
-
-@contextlib.contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    r"""Gradients pass through ``module``, but it collects none itself."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)
 
 
 def encoder_loss(

@@ -129,6 +129,8 @@ def test_a_glance(real: tuple[np.ndarray, np.ndarray]) -> None:
         "frechet": judge.frechet(images[:1000]),
     }
     assert judge.frechet(images[:1000], images[:1000]) == pytest.approx(0, abs=1e-9)
+    known = judge.features(images[:1000])
+    assert judge.glance(images, known)["frechet"] == pytest.approx(0, abs=1e-9)
 
 
 def test_fashion() -> None:
@@ -141,7 +143,7 @@ def test_fashion() -> None:
     assert judge.recognised(images, labels) < 0.3  # the judge of digits knows no clothes
     found = judge.verdict(images[:1000], labels[:1000], "fashion")
     assert found["judge_score"] > 7 and found["nearest"] == pytest.approx(1, abs=0.1)
-    noise = judge.glance(np.random.default_rng(0).random((500, 784)), "fashion")
+    noise = judge.glance(np.random.default_rng(0).random((500, 784)), data="fashion")
     assert noise["judge_score"] < 1.5 and noise["frechet"] > 100 * found["frechet"]
 
 
