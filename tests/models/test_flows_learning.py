@@ -115,3 +115,16 @@ def test_a_flow_is_no_worse_than_its_twin(tmp_path: Path) -> None:
     assert found["planar"]["test_negative_elbo"] <= found["none"]["test_negative_elbo"] + 0.5
     assert found["planar"]["test_negative_elbo"] <= 182
     assert found["planar"]["test_kl"] > 3  # not the sources' -5 to -7, and not collapsed
+
+
+@pytest.mark.slow
+def test_a_flow_is_better_than_its_twin_in_full(tmp_path: Path) -> None:
+    """40 numbers, 55,000 images, 40 epochs: sixteen couplings gain at least 2 nats on the Gaussian
+    posterior as it is best, without annealing; seed 0 gave 2.20. Misses: a flow that does nothing
+    gains 0, a wrong determinant more than the bound of many samples leaves."""
+    found = []
+    for flow, anneal in (("coupling", 0.45), ("none", 0.0)):
+        config = vae_nf.Config(out=str(tmp_path / flow), flow=flow, anneal=anneal)  # type: ignore[arg-type]
+        found.append(vae_nf.train(config).metrics)
+    gain = found[1]["test_negative_elbo"] - found[0]["test_negative_elbo"]
+    assert 2 <= gain <= found[1]["test_negative_elbo"] - found[0]["test_nll_iwae_100"]
