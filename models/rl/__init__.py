@@ -1,0 +1,1 @@
+r"""Reinforcement learning: agents that learn from what their actions bring."""
