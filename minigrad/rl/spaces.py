@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .envs import WORLDS
+
 __all__ = [
     "EnvLike",
     "SpaceError",
@@ -41,7 +43,8 @@ def make(env: EnvLike, **options: Any) -> Any:
     r"""One environment.
 
     Args:
-        env: its name, as ``"CartPole-v1"``, or a function that makes it.
+        env: its name, as ``"CartPole-v1"`` or ``"minigrad/SixStates"`` (``envs.py``), or a
+            function that makes it.
         options: for the environment, such as ``is_slippery=False`` for FrozenLake: what its
             dynamics are is decided when it is made. Setting the attribute later changes nothing,
             because the table of transitions is there by then.
@@ -53,8 +56,9 @@ def make(env: EnvLike, **options: Any) -> Any:
     500
     """
     package = gymnasium()
-    if not isinstance(env, str):
-        return env(**options)
+    world = WORLDS.get(env) if isinstance(env, str) else env
+    if world is not None:
+        return world(**options)
     try:
         return package.make(env, disable_env_checker=True, **options)
     except package.error.Error as error:
@@ -87,7 +91,7 @@ def make_vector(env: EnvLike, copies: int, **options: Any) -> Any:
     if copies < 1:
         raise ValueError(f"make_vector: expected copies >= 1, got {copies}")
     package = gymnasium()
-    if isinstance(env, str) and copies >= 8:
+    if isinstance(env, str) and env not in WORLDS and copies >= 8:
         spec = make(env, **options).spec  # says what is wrong with the name, if something is
         if spec.vector_entry_point is not None:
             if spec.max_episode_steps is not None:  # it has a default of its own
