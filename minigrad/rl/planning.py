@@ -43,15 +43,20 @@ def transition_arrays(table: Table) -> tuple[np.ndarray, np.ndarray]:
     return going_on, rewards
 
 
-def value_iteration(table: Table, gamma: float = 0.9, tolerance: float = 1e-12) -> np.ndarray:
+def value_iteration(
+    table: Table, gamma: float = 0.9, tolerance: float = 1e-12, epsilon: float = 0.0
+) -> np.ndarray:
     r"""The optimal action values, the fixed point of
 
-    .. math:: Q(s, a) = R(s, a) + \gamma \sum_{s'} T(s, a, s') \max_{a'} Q(s', a')
+    .. math:: Q(s, a) = R(s, a) + \gamma \sum_{s'} T(s, a, s') V(s'),  \qquad
+        V(s) = (1 - \varepsilon) \max_a Q(s, a) + \varepsilon \, \mathrm{mean}_a Q(s, a)
 
     Args:
         table: ``P``.
         gamma: discount; 1 only where every policy comes to an end, or standing still costs.
         tolerance: stop when nothing changes by more.
+        epsilon: how often an action is drawn evenly. At 0 these are the values that Q-learning
+            looks for, above it those of the best policy that explores so much, SARSA's.
 
     Returns:
         Q (S, A). States after an end have what their rows in the table say.
@@ -71,7 +76,10 @@ def value_iteration(table: Table, gamma: float = 0.9, tolerance: float = 1e-12) 
     going_on, rewards = transition_arrays(table)
     values = np.zeros_like(rewards)
     for _ in range(100_000):
-        new = rewards + gamma * (going_on @ values.max(1))
+        follow = values.max(1)
+        if epsilon:
+            follow = (1 - epsilon) * follow + epsilon * values.mean(1)
+        new = rewards + gamma * (going_on @ follow)
         change = np.abs(new - values).max()
         values = new
         if change <= tolerance:

@@ -1,4 +1,4 @@
-r"""Plots of a plane: densities, points and fields of two-dimensional data.
+r"""Plots of a plane: densities, points and fields of two-dimensional data, worlds of cells.
 
 Belongs here: pictures of what lives in two dimensions and has no images. Does not belong here:
 latent planes of images, curves (``plots.py``).
@@ -17,7 +17,7 @@ import numpy as np
 from .grid import host_array
 from .plots import _figure
 
-__all__ = ["Field", "plot_densities", "plot_field", "plot_points"]
+__all__ = ["Field", "plot_densities", "plot_field", "plot_points", "plot_policy"]
 
 Extent = tuple[float, float, float, float]
 
@@ -223,4 +223,43 @@ def plot_points(
         ax.grid(alpha=0.2)
     if title:
         figure.suptitle(title)
+    return figure
+
+
+def plot_policy(values: Any, arrows: Any, title: str = "", label: str = "value") -> Any:
+    r"""What a world of cells is worth, cell by cell, and where a policy goes from each.
+
+    Args:
+        values: (H, W), written in; the first row is at the top. Cells of nan are left white.
+        arrows: (H, W, 2), directions (to the right, down); (0, 0) draws none.
+        title: above it.
+        label: of the colour bar.
+
+    Raises:
+        ValueError: shapes do not match.
+    """
+    numbers, ways = host_array(values), host_array(arrows)
+    if numbers.ndim != 2 or ways.shape != (*numbers.shape, 2):
+        raise ValueError(
+            "plot_policy: expected values (H, W) and arrows (H, W, 2), "
+            f"got {numbers.shape} and {ways.shape}"
+        )
+    height, width = numbers.shape
+    figure = _figure(0.9 * width + 1.6, 0.9 * height + 0.7)
+    ax = figure.subplots()
+    image = ax.imshow(numbers, cmap="Blues")
+    middle = np.nanmin(numbers) + 0.6 * np.ptp(numbers[np.isfinite(numbers)])
+    for row, column in np.argwhere(np.isfinite(numbers)):
+        value, (right, down) = numbers[row, column], ways[row, column]
+        colour = "white" if value > middle else "black"
+        text = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
+        ax.text(column, row - 0.25, f"{value:.3g}", **text)
+        if right or down:
+            tail = (column - 0.2 * right, row + 0.17 - 0.2 * down)
+            head = (column + 0.2 * right, row + 0.17 + 0.2 * down)
+            ax.annotate("", head, tail, arrowprops={"arrowstyle": "->", "color": colour})
+    ax.set_xticks([])
+    ax.set_yticks([])
+    figure.colorbar(image, label=label)
+    ax.set_title(title, fontsize=10)
     return figure

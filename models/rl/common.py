@@ -40,6 +40,7 @@ from minigrad.visualize import plot_curves
 # Seeds of the environments that are not trained in: to choose the epoch, and for the last word.
 # Training draws its own from 0 to 2^30.
 WATCH_SEED, TEST_SEED = 2**30, 2**30 + 2**20
+LIMIT = 1000  # steps of an episode in an evaluation, where the environment sets none
 
 
 @dataclass
@@ -147,15 +148,29 @@ def rounds(run: Run, config: RLConfig, steps: int) -> Iterator[int]:
 
 
 # ---------------------------------------------------------------------------------- evaluation
-def watch(run: Run, config: RLConfig, model: Any, policy: Policy, **options: Any) -> float:
+def limited(config: RLConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    r"""``options`` with a time limit, where the environment has none: an agent that walks in a
+    circle would be evaluated for ever."""
+    spec = make(config.env, **options).spec
+    if spec is None or spec.max_episode_steps is not None:
+        return dict(options)
+    return {**options, "max_episode_steps": LIMIT}
+
+
+def watch(
+    run: Run, config: RLConfig, model: Any, policy: Policy, keep: bool = True, **options: Any
+) -> float:
     r"""After an epoch: log the mean return of ``config.watch_episodes``, and keep the model if it
-    is the best so far. The returned mean is nan where nothing is watched."""
+    is the best so far, unless ``keep`` says that the last is wanted. The returned mean is nan where
+    nothing is watched."""
     if not config.watch_episodes:
         run.log()
         return float("nan")
-    found = evaluate(policy, config.env, config.watch_episodes, WATCH_SEED, **options)
+    settings = limited(config, options)
+    found = evaluate(policy, config.env, config.watch_episodes, WATCH_SEED, **settings)
     run.log(mean_return=found.mean, length=float(found.lengths.mean()))
-    run.keep_best(found.mean, model, mode="max")
+    if keep:
+        run.keep_best(found.mean, model, mode="max")
     return found.mean
 
 
@@ -179,7 +194,7 @@ def conclude(
         options: for the environment.
         metrics: further figures.
     """
-    settings = dict(options or {})
+    settings = limited(config, options or {})
     run.load_best(model)
     count = config.evaluation_episodes
     found = evaluate(policy, config.env, count, TEST_SEED, **settings)

@@ -37,6 +37,8 @@ POLYNOMIALS = {
     "validation": 20,
     "test_samples": 20,
 }
+# An agent's checkpoints are saved after its epochs alone: it is killed after three of them.
+AGENT = {"epochs": 6, "epoch_steps": 60, "watch_episodes": 1, "evaluation_episodes": 2}
 TINY: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**FEW, "data": "shapes"},
     "autoencoders.conv_pool": FEW,
@@ -68,8 +70,14 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
+FAMILIES = {"gan": GAN, "rl": AGENT}
+
+
 def tiny(name: str) -> dict[str, Any]:
-    return TINY.get(name, GAN if name.startswith("gan.") else IMAGES)
+    """Those of the model, else of its family; an agent's batch is its own affair."""
+    family = name.partition(".")[0]
+    batch = {} if family == "rl" else {"batch_size": 50}
+    return {**batch, **TINY.get(name, FAMILIES.get(family, IMAGES))}
 
 
 @pytest.fixture(params=NAMES)
@@ -207,8 +215,8 @@ class Killed(BaseException):
 def test_killed_and_resumed(
     model: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice in the middle of an epoch, and once after the first."""
-    options: dict[str, Any] = {"batch_size": 50, **tiny(name_of(model)), "seed": 1}
+    """Twice in the middle of an epoch, and once after the first; an agent always after one."""
+    options: dict[str, Any] = {**tiny(name_of(model)), "seed": 1}
     real_init, real_save = Run.__init__, Run.save
 
     def saves_every_two_steps(self: Run, config: Any) -> None:
