@@ -24,6 +24,8 @@ from .normalise import RewardScale
 
 __all__ = ["Collector", "Rollout"]
 
+_AT_ONCE = 32  # steps between two looks at which episodes have ended
+
 #: observations (N, ...) to actions (N, ...) and their log-probabilities (N,)
 Act = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -139,3 +141,32 @@ class Collector:
         return Rollout(
             observations, actions, log_probs, rewards, terminated, truncated, valid, finished
         )
+
+    def episodes(self) -> Rollout:
+        r"""One whole episode of each environment, from a reset to its end. ``valid`` is True up to
+        there; the rows behind it, to the end of the longest episode, are nobody's.
+
+        One of each, and not the first N that end: those would be the short ones. ``finished``
+        counts the rewards as they are kept.
+        """
+        self.reset()
+        parts: list[Rollout] = []
+        going_on = np.ones(self.env.num_envs, bool)
+        while going_on.any():
+            parts.append(self.collect(_AT_ONCE))
+            going_on &= ~(parts[-1].terminated | parts[-1].truncated).any(0)
+        done = np.concatenate([p.terminated | p.truncated for p in parts])
+        last = done.argmax(0)  # (N,), the row of each first end
+        length = int(last.max()) + 1
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(p, name) for p in parts])[:length]
+
+        rows = [p.observations[:-1] for p in parts]
+        observations = np.concatenate([*rows, parts[-1].observations[-1:]])[: length + 1]
+        names = ("actions", "log_probs", "rewards", "terminated", "truncated")
+        valid = np.arange(length)[:, None] <= last
+        rollout = Rollout(observations, *map(joined, names), valid)
+        totals = (rollout.rewards * valid).sum(0)
+        rollout.finished = [(float(g), int(t) + 1) for g, t in zip(totals, last)]
+        return rollout

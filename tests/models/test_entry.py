@@ -65,6 +65,7 @@ TINY: dict[str, dict[str, Any]] = {
     "neural_process.completion": {**IMAGES, "hidden": 32},
     "gan.infogan": {**GAN, "samples": 200},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
+    "rl.ppo": {**AGENT, "passes": 2},
     "variational.cvae": {**IMAGES, "generated": 20},
     "variational.introvae": {**IMAGES, "samples": 20},
 }

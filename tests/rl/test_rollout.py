@@ -87,6 +87,24 @@ def test_the_next_rollout_goes_on() -> None:
         assert a.finished + b.finished == whole.finished
 
 
+@pytest.mark.parametrize("lengths", [(3, 5), (40, 1), (32, 33)])
+def test_whole_episodes_one_of_each(lengths: tuple[int, int]) -> None:
+    """The first two to end would be two short ones. 32 steps are played at once."""
+    collector = Collector(vector(*map(Counter, lengths)), ones)
+    collector.reset(seed=0)
+    collector.collect(2)  # a game that was begun is not gone on with
+    for _ in range(2):
+        rollout = collector.episodes()
+        assert rollout.valid.sum(0).tolist() == [*lengths]
+        assert len(rollout.rewards) == max(lengths) == len(rollout.observations) - 1
+        returns = (rollout.rewards * rollout.valid).sum(0)
+        assert returns.tolist() == [5 * n * (n + 1) for n in lengths]
+        for i, n in enumerate(lengths):
+            assert rollout.terminated[n - 1, i] and rollout.observations[n, i, 0] == n
+        discounted = discounted_returns(rollout.rewards, rollout.terminated, rollout.truncated, 1.0)
+        assert discounted[0].tolist() == returns.tolist()
+
+
 def test_actions_are_kept_as_drawn_and_clipped_on_their_way() -> None:
     environment = Counter(10, box=True)
 

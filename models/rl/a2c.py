@@ -1,0 +1,99 @@
+r"""A2C: advantage actor-critic on many copies of an environment.
+
+Paper: Mnih et al., Asynchronous methods for deep reinforcement learning, 2016, arXiv:1602.01783
+
+Expect: not run at full size yet; to be reached: 475 or more on CartPole-v1 within 500,000 steps
+(random: 22)
+
+N copies are played side by side for T steps, then everything learns once:
+
+    A_t      = r_t + gamma r_{t+1} + ... + gamma^m V(s_{t+m}) - V(s_t)     to the rollout's end
+    L_policy = -mean A_t ln pi(a_t|s_t)                                    A is a constant here
+    L_value  = mean (V(s_t) - R_t)^2,   R_t = A_t + V(s_t)                 so is R
+    L        = L_policy + 1/2 L_value - c mean entropy(pi(.|s_t))
+
+The sum stops where an episode terminates; where a limit of time stops it, V of its last state
+stands for the rest. With ``--lam`` below 1 A is the generalised advantage. The entropy is that of
+the policy as it learns, so it has a gradient.
+
+A3C, which the paper is named after, has the copies in threads: each computes a gradient with the
+weights as they were when it began, and applies it to the common ones whenever it is ready. The
+threads are there to make the steps of a batch unlike each other; that the gradients are late is the
+price. Copies that step together give the same mixture without the delay, the networks get one batch
+instead of N single states, and the result does not depend on who was first. This is all that the
+missing A says, and no experiment since has missed the asynchrony.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minigrad import Tensor, optim
+from minigrad.nn.utils import clip_grad_norm_
+from minigrad.rl import Collector, RewardScale, Rollout, make_vector
+from minigrad.train import Result, Run, main
+from models.rl.common import check_environment, conclude, fresh_seed, rounds, watch
+from models.rl.networks import ActorCritic, PolicyConfig, advantages, kept
+
+
+@dataclass
+class Config(PolicyConfig):
+    r"""The options; the defaults give the figure above."""
+
+    lr: float = 7e-4  #: learning rate of RMSprop
+    epochs: int = 10  #: parts of the training, with a checkpoint and an evaluation after each
+    epoch_steps: int = 50_000  #: steps of the environment in an epoch, those of all copies together
+    lam: float = 1.0  #: lambda of the generalised advantages
+    rollout: int = 5  #: steps of each copy between two updates
+    scale_rewards: bool = False  #: divide rewards by the deviation of their returns
+
+    def check(self) -> None:
+        super().check()
+        self.expect_at_least(1, "rollout")
+        self.expect("lam", 0 <= self.lam <= 1, "a number in [0, 1]")
+
+
+def learn(
+    agent: ActorCritic, optimizer: optim.Optimizer, rollout: Rollout, config: Config
+) -> dict[str, Tensor]:
+    r"""One step down the gradient of one rollout."""
+    senses = agent.sense(rollout.observations)  # (T + 1, N) steps in one batch
+    a, targets = advantages(agent, rollout, senses, config.gamma, config.lam)
+    a, targets, actions = (
+        Tensor(x).to(senses.device) for x in rollout.flat(a, targets, rollout.actions)
+    )
+    x = kept(rollout, senses)
+    log_prob, entropy = agent.judge(x, actions)
+    error = ((agent.values(x) - targets) ** 2).mean()
+    uncertainty = entropy.mean()
+    loss = -(a * log_prob).mean() + 0.5 * error - config.entropy * uncertainty
+    optimizer.zero_grad()
+    loss.backward()
+    clip_grad_norm_(agent.learned(), config.clip_norm)
+    optimizer.step()
+    return {"value_loss": error, "entropy": uncertainty}
+
+
+def train(config: Config) -> Result:
+    r"""Play, learn, and keep the epoch that plays best."""
+    env = check_environment(config, "A2C", ["Box"], ["Discrete", "Box"])
+    run = Run(config)
+    agent = ActorCritic(env, config).to(run.device)
+    optimizer = optim.RMSprop(agent.learned(), lr=config.lr, alpha=0.99, eps=1e-5)
+    scale = RewardScale(config.copies, config.gamma) if config.scale_rewards else None
+    collector = Collector(make_vector(config.env, config.copies), agent.draw, scale)
+    run.track(agent=agent, optimizer=optimizer, **({"scale": scale} if scale else {}))
+    for _ in run.epochs(config.epochs):
+        collector.reset(fresh_seed())
+        agent.restart()
+        for _ in rounds(run, config, config.rollout * config.copies):
+            rollout = collector.collect(config.rollout)
+            run.record(**learn(agent, optimizer, rollout, config))
+            agent.learn_to_see(rollout)
+        watch(run, config, agent, agent.best)
+    panels = {"value loss": {"value_loss": "value_loss"}, "entropy": {"entropy": "entropy"}}
+    return conclude(run, config, agent, agent.best, f"A2C on {config.env}", panels)
+
+
+if __name__ == "__main__":
+    main(train, Config)
