@@ -164,9 +164,16 @@ class Collector:
 
         rows = [p.observations[:-1] for p in parts]
         observations = np.concatenate([*rows, parts[-1].observations[-1:]])[: length + 1]
-        names = ("actions", "log_probs", "rewards", "terminated", "truncated")
         valid = np.arange(length)[:, None] <= last
-        rollout = Rollout(observations, *map(joined, names), valid)
-        totals = (rollout.rewards * valid).sum(0)
-        rollout.finished = [(float(g), int(t) + 1) for g, t in zip(totals, last)]
-        return rollout
+        rewards = joined("rewards")
+        totals = (rewards * valid).sum(0)
+        return Rollout(
+            observations,
+            joined("actions"),
+            joined("log_probs"),
+            rewards,
+            joined("terminated"),
+            joined("truncated"),
+            valid,
+            [(float(g), int(t) + 1) for g, t in zip(totals, last)],
+        )
