@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigrad import Tensor, optim
+from minigrad import Tensor, nn, optim
 from minigrad.nn.utils import clip_grad_norm_
 from minigrad.rl import Collector, RewardScale, Rollout, make_vector
 from minigrad.train import Result, Run, main
@@ -64,9 +64,11 @@ def learn(
     )
     x = kept(rollout, senses)
     log_prob, entropy = agent.judge(x, actions)
-    error = ((agent.values(x) - targets) ** 2).mean()
+    error = nn.functional.mse_loss(agent.values(x), targets)
     uncertainty = entropy.mean()
-    loss = -(a * log_prob).mean() + 0.5 * error - config.entropy * uncertainty
+    loss = -(a * log_prob).mean() + 0.5 * error
+    if config.entropy:
+        loss = loss - config.entropy * uncertainty
     optimizer.zero_grad()
     loss.backward()
     clip_grad_norm_(agent.learned(), config.clip_norm)

@@ -80,7 +80,9 @@ def learn(
     senses, following = (agent.sense(x) for x in parts[:2])
     others = (Tensor(x).to(senses.device) for x in parts[2:])
     gain, error, entropy = losses(agent, senses, following, *others, config.gamma)
-    loss = gain + 0.5 * error - config.entropy * entropy
+    loss = gain + 0.5 * error
+    if config.entropy:
+        loss = loss - config.entropy * entropy
     optimizer.zero_grad()
     loss.backward()
     clip_grad_norm_(agent.learned(), config.clip_norm)

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import minigrad as mg
-from minigrad import Tensor, optim
+from minigrad import Tensor, nn, optim
 from minigrad.backend import default_generator
 from minigrad.nn.utils import clip_grad_norm_
 from minigrad.rl import Collector, RewardScale, Rollout, make_vector
@@ -83,21 +83,24 @@ def learn(
     a, targets = advantages(agent, rollout, senses, config.gamma, config.lam)
     a, targets, old, actions = rollout.flat(a, targets, rollout.log_probs, rollout.actions)
     a = (a - a.mean()) / (a.std() + 1e-8)
-    data = [kept(rollout, senses)]
-    data += [Tensor(x).to(senses.device) for x in (actions, old, a, targets)]
+    x = kept(rollout, senses)
+    # Arrays, and no tensors, to take mini-batches of: nothing here has a gradient.
+    data = [x.data, *(Tensor(v).to(x.device).data for v in (actions, old, a, targets))]
     share = left if config.schedule == "linear" else 1.0
     optimizer.param_groups[0]["lr"] = config.lr * share
     parameters = agent.learned()
     for _ in range(config.passes):
-        order = Tensor(default_generator().numpy.permutation(len(a))).to(senses.device)
-        shuffled = [x[order] for x in data]
+        order = Tensor(default_generator().numpy.permutation(len(a))).to(x.device).data
         for i in range(0, len(a), config.batch_size):
-            x, action, before, advantage, target = (v[i : i + config.batch_size] for v in shuffled)
+            rows = order[i : i + config.batch_size]
+            x, action, before, advantage, target = (Tensor(v[rows]) for v in data)
             log_prob, entropy = agent.judge(x, action)
             gain = policy_loss(log_prob, before, advantage, config.clip * share)
-            error = ((agent.values(x) - target) ** 2).mean()
+            error = nn.functional.mse_loss(agent.values(x), target)
             uncertainty = entropy.mean()
-            loss = gain + 0.5 * error - config.entropy * uncertainty
+            loss = gain + 0.5 * error
+            if config.entropy:
+                loss = loss - config.entropy * uncertainty
             optimizer.zero_grad()
             loss.backward()
             clip_grad_norm_(parameters, config.clip_norm)

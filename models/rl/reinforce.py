@@ -75,7 +75,9 @@ class Learner:
             for x in rollout.flat(self.gains(rollout, senses), rollout.actions)
         )
         log_prob, entropy = self.agent.judge(kept(rollout, senses), actions)
-        loss = policy_loss(log_prob, gains) - self.config.entropy * entropy.mean()
+        loss = policy_loss(log_prob, gains)
+        if self.config.entropy:
+            loss = loss - self.config.entropy * entropy.mean()
         self.optimizer.zero_grad()
         loss.backward()
         clip_grad_norm_(self.weights, self.config.clip_norm)

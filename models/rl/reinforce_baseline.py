@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor, optim
+from minigrad import Tensor, nn, optim
 from minigrad.rl import Rollout, discounted_returns
 from minigrad.train import Result, main
 from models.rl import reinforce
@@ -78,7 +78,7 @@ class Learner(reinforce.Learner):
         x = kept(rollout, senses)
         targets = Tensor(rollout.flat(self.returns)[0]).to(senses.device)
         for _ in range(self.config.value_steps):
-            error = ((self.agent.values(x) - targets) ** 2).mean()
+            error = nn.functional.mse_loss(self.agent.values(x), targets)
             self.value_optimizer.zero_grad()
             error.backward()
             self.value_optimizer.step()

@@ -99,6 +99,17 @@ def test_the_log_probability_is_that_of_the_drawn_action(spaces: Any) -> None:
     assert log_probs.dtype == np.float32
 
 
+@pytest.mark.parametrize("spaces", [CHOICE, REACH])
+def test_the_inner_loop_computes_what_the_distribution_does(spaces: Any) -> None:
+    agent = agent_of(spaces)
+    nn.init.normal_(agent.policy[-1].weight, std=3.0)  # type: ignore[arg-type]
+    x, actions = agent.sense(states(30)), Tensor(agent.draw(states(30))[0])
+    policy = agent.distribution(x)
+    for found, wanted in zip(agent.judge(x, actions), (policy.log_prob(actions), policy.entropy())):
+        total = wanted if spaces is CHOICE else wanted.sum(1)
+        np.testing.assert_allclose(found.detach().numpy(), total.detach().numpy(), atol=1e-5)
+
+
 def test_the_gradient_of_the_mean_is_that_of_the_executed_action(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
