@@ -41,12 +41,12 @@ from minigrad.nn import adversarial
 from minigrad.train import Result, Run, main
 from models import judge
 from models.gan.cgan import CGAN, styles
-from models.gan.common import Figures, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Loaders, judged, pictures, play
 from models.gan.networks import CLASSES, Generator, TwoHeaded
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
     lr_generator: float | None = 4e-4
@@ -88,7 +88,7 @@ def train(config: Config) -> Result:
         config,
         run.device,
         Generator(config.latent + CLASSES, config.width),
-        TwoHeaded(CLASSES, config.width),
+        TwoHeaded(CLASSES, *config.judging),
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(*game.samples(config.samples, seed=2))

@@ -40,12 +40,12 @@ from minigrad.nn import adversarial
 from minigrad.train import Result, Run, main
 from minigrad.visualize import image_grid
 from models import judge
-from models.gan.common import Figures, Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
 from models.gan.networks import CLASSES, SIDE, Discriminator, Generator, one_hot
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
     lr_generator: float | None = 4e-4
@@ -54,14 +54,14 @@ class Config(GANConfig):
 class ConditionalDiscriminator(nn.Module):
     r"""Images (N, 1, 28, 28) and one-hot classes (N, 10) to scores (N,)."""
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, batch_norm: bool = False) -> None:
         super().__init__()
         self.plane = nn.Linear(CLASSES, SIDE * SIDE)
         # A class picks one row of weights: as they begin, so bright is its plane, and an image's
         # pixels deviate by 0.3. Glorot's weights, made for ten inputs at once, are too faint.
         nn.init.normal_(self.plane.weight, std=0.3)
         nn.init.zeros_(self.plane.bias)
-        self.body = Discriminator(width, channels=2)
+        self.body = Discriminator(width, batch_norm, channels=2)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         plane = self.plane(c).reshape(-1, 1, SIDE, SIDE)
@@ -109,7 +109,7 @@ def train(config: Config) -> Result:
         config,
         run.device,
         Generator(config.latent + CLASSES, config.width),
-        ConditionalDiscriminator(config.width),
+        ConditionalDiscriminator(*config.judging),
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(*game.samples(config.samples, seed=2))

@@ -102,6 +102,24 @@ class GANConfig(GameConfig, ImageTrainingConfig):
         self.expect("width", self.width > 0, "a positive number")
 
 
+@dataclass
+class BodyConfig(GANConfig):
+    r"""The options of the GANs that have the common body (``networks.py``)."""
+
+    width_discriminator: float | None = None  #: the same of the discriminator; none: width
+    batch_norm: bool = False  #: in the discriminator too
+
+    def check(self) -> None:
+        super().check()
+        own = self.width_discriminator
+        self.expect("width_discriminator", own is None or own > 0, "a positive number or none")
+
+    @property
+    def judging(self) -> tuple[float, bool]:
+        r"""The discriminator's width, and whether it has batch norm."""
+        return self.width_discriminator or self.width, self.batch_norm
+
+
 class Game:
     r"""A generator and a discriminator, and the rules that both learn by.
 

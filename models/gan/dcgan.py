@@ -40,12 +40,12 @@ import minigrad as mg
 from minigrad import Tensor, nn
 from minigrad.train import Result, Run, main
 from models import judge
-from models.gan.common import Figures, Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
 from models.gan.networks import Discriminator, Generator
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
     lr_generator: float | None = 4e-4
@@ -85,7 +85,7 @@ def train(config: Config) -> Result:
         config,
         run.device,
         Generator(config.latent, config.width, config.kernel),
-        Discriminator(config.width, dropout=config.dropout),
+        Discriminator(*config.judging, dropout=config.dropout),
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0])

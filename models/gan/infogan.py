@@ -62,7 +62,7 @@ from minigrad.nn import adversarial
 from minigrad.train import Result, Run, main
 from minigrad.visualize import image_grid, plot_curves
 from models import judge
-from models.gan.common import Figures, Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
 from models.gan.networks import CLASSES, Generator, TwoHeaded, one_hot
 
 CODES = 2  # continuous ones
@@ -71,7 +71,7 @@ DEVIATION_OF_NORMAL = 0.5  # of a normal code
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
     latent: int = 62
@@ -152,8 +152,10 @@ class InfoGAN(Game):
 
     def answers(self, images: Tensor) -> Tensor:
         r"""What Q says of images (N, 1, 28, 28): (N, 12)."""
+        self.discriminator.eval()
         with mg.no_grad():
             parts = [self.discriminator(images[i : i + 500])[1] for i in range(0, len(images), 500)]
+        self.discriminator.train()
         return mg.cat(parts, 0)
 
 
@@ -228,7 +230,7 @@ def train(config: Config) -> Result:
         config,
         run.device,
         Generator(config.latent + CLASSES + CODES, config.width),
-        TwoHeaded(CLASSES + CODES, config.width),
+        TwoHeaded(CLASSES + CODES, *config.judging),
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     figures = {

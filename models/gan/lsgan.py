@@ -31,12 +31,12 @@ from dataclasses import dataclass
 
 from minigrad.train import Result, Run, main
 from models import judge
-from models.gan.common import Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Game, Loaders, judged, pictures, play
 from models.gan.networks import Discriminator, Generator
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
 
@@ -51,7 +51,7 @@ def train(config: Config) -> Result:
     run = Run(config)
     loaders = Loaders.of_mnist(config, run)
     game = LSGAN(
-        config, run.device, Generator(config.latent, config.width), Discriminator(config.width)
+        config, run.device, Generator(config.latent, config.width), Discriminator(*config.judging)
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0])

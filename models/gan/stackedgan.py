@@ -69,7 +69,7 @@ from minigrad.nn.utils import frozen
 from minigrad.train import Result, Run, fit, load_safetensors, main, save_safetensors
 from minigrad.visualize import image_grid
 from models import judge
-from models.gan.common import Figures, Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
 from models.gan.networks import CLASSES, Generator, TwoHeaded, filters, one_hot
 
 FEATURES = 256
@@ -78,7 +78,7 @@ ENCODER = "encoder.safetensors"  # in the run's folder
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options."""
 
     latent: int = 50  #: dimensions of each noise
@@ -170,10 +170,10 @@ class Stack(nn.Module):
 class Discriminators(nn.Module):
     r"""Both discriminators, ``upper`` of features and ``lower`` of images."""
 
-    def __init__(self, latent: int = 50, width: float = 1.0) -> None:
+    def __init__(self, latent: int = 50, width: float = 1.0, batch_norm: bool = False) -> None:
         super().__init__()
         self.upper = FeatureDiscriminator(latent)
-        self.lower = TwoHeaded(latent, width)
+        self.lower = TwoHeaded(latent, width, batch_norm)
 
 
 # ------------------------------------------------------------------------------------ the game
@@ -192,8 +192,8 @@ class StackedGAN(Game):
     discriminator: Discriminators
 
     def __init__(self, config: Config, device: Any, encoder: Encoder) -> None:
-        networks = (cls(config.latent, config.width) for cls in (Stack, Discriminators))
-        super().__init__(config, device, *networks)
+        generators = Stack(config.latent, config.width)
+        super().__init__(config, device, generators, Discriminators(config.latent, *config.judging))
         self.encoder = encoder.to(device).eval().requires_grad_(False)
         #: classes and features of the real images seen last, which the generators are given
         self.given: tuple[Tensor, Tensor] | None = None

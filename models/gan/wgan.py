@@ -65,12 +65,12 @@ from minigrad.nn.utils import clip_parameters_
 from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves
 from models import judge
-from models.gan.common import Figures, Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
 from models.gan.networks import Discriminator, Generator
 
 
 @dataclass
-class Config(GANConfig):
+class Config(BodyConfig):
     r"""The options; the defaults are the first paper's."""
 
     clip: float = 0.01  #: c: the critic's weights are cut to [-c, c]; not with a penalty
@@ -82,6 +82,7 @@ class Config(GANConfig):
     def check(self) -> None:
         super().check()
         self.expect("clip", self.clip > 0, "a positive number")
+        self.expect("batch_norm", not self.batch_norm, "no, as its slope would be a batch's")
         self.expect("penalty", self.penalty >= 0, "a number >= 0")
 
 
@@ -126,7 +127,7 @@ def train(config: Config) -> Result:
     run = Run(config)
     loaders = Loaders.of_mnist(config, run)
     game = WGAN(
-        config, run.device, Generator(config.latent, config.width), Discriminator(config.width)
+        config, run.device, Generator(config.latent, config.width), Discriminator(*config.judging)
     )
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0])

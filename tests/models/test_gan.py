@@ -16,7 +16,7 @@ from minigrad import nn
 from minigrad.nn.adversarial import discriminator_loss, generator_loss
 from minigrad.train import Run, RunError
 from models.gan import common, dcgan, dcgan_dropout, dcgan_selu
-from models.gan.common import EQUILIBRIUM, Game, GANConfig
+from models.gan.common import EQUILIBRIUM, BodyConfig, Game
 from models.gan.networks import Discriminator, Generator, ShallowDiscriminator, one_hot, up
 
 pytest.importorskip("matplotlib")
@@ -24,9 +24,10 @@ pytest.importorskip("matplotlib")
 TINY: dict[str, Any] = {"width": 0.125, "latent": 7}
 
 
-def game(config: GANConfig | None = None) -> Game:
-    config = config or GANConfig(**TINY)
-    return Game(config, "cpu", Generator(config.latent, config.width), Discriminator(config.width))
+def game(config: BodyConfig | None = None) -> Game:
+    config = config or BodyConfig(**TINY)
+    generator = Generator(config.latent, config.width)
+    return Game(config, "cpu", generator, Discriminator(*config.judging))
 
 
 def values(module: nn.Module) -> dict[str, np.ndarray]:
@@ -93,10 +94,10 @@ def test_one_hot() -> None:
 
 
 # ------------------------------------------------------------------------------------ the game
-@pytest.mark.parametrize("ema", [0.0, 0.5])
-def test_who_stands_still(ema: float) -> None:
+@pytest.mark.parametrize("ema, batch_norm", [(0.0, False), (0.5, False), (0.0, True)])
+def test_who_stands_still(ema: float, batch_norm: bool) -> None:
     """To the last bit, batch norm's statistics included; and who does not does not."""
-    one = game(GANConfig(**TINY, ema=ema))
+    one = game(BodyConfig(**TINY, ema=ema, batch_norm=batch_norm))
     one.generator.train()
     x, y = mg.rand(4, 1, 28, 28), mg.arange(4)
     g, d = values(one.generator), values(one.discriminator)
@@ -140,7 +141,7 @@ def test_looking_at_samples_changes_nothing() -> None:
 
 @pytest.mark.parametrize("noise", ["uniform", "normal"])
 def test_noise(noise: Any) -> None:
-    z = game(GANConfig(width=0.125, latent=200, noise=noise)).noise(500).numpy()
+    z = game(BodyConfig(width=0.125, latent=200, noise=noise)).noise(500).numpy()
     assert z.shape == (500, 200) and abs(z.mean()) < 0.02
     assert abs(z.var() - (1.0 if noise == "normal" else 1 / 3)) < 0.02
     assert (abs(z).max() <= 1) == (noise == "uniform")
@@ -159,14 +160,14 @@ def test_the_equilibrium() -> None:
 
 
 # ---------------------------------------------------------------------- a game that is over
-def small(tmp_path: Path, **options: Any) -> GANConfig:
+def small(tmp_path: Path, **options: Any) -> BodyConfig:
     sizes = {"train_images": 60, "validation": 20, "test_images": 20, "samples": 20}
     return dcgan.Config(
         **{**TINY, "out": str(tmp_path / "run"), "batch_size": 20, "epochs": 3, **sizes, **options}
     )
 
 
-def play_with(config: GANConfig, spoil: Any) -> tuple[Run, Game]:
+def play_with(config: BodyConfig, spoil: Any) -> tuple[Run, Game]:
     """A game in which ``spoil`` is called before each step of the discriminator."""
     run = Run(config)
     loaders = common.Loaders.of_mnist(config, run)
