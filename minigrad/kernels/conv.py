@@ -30,6 +30,7 @@ import numpy as np
 
 from ..backend import get_array_module
 from . import conv_blocks as blocks
+from . import conv_phases as phases
 from . import winograd
 from .conv_blocks import Geometry
 from .gemm import product
@@ -119,7 +120,8 @@ def conv2d_input_grad(
             blocks.depthwise_input_grad(gl[..., part], _channel_taps(w[part]), gx, geo)
     else:
         for gg, wg, xg, bg in _groups(groups, (gl, 3), (w, 0), (gx, 3), (bias, 0)):
-            blocks.scatter(gg, _matrix(wg), xg, bg, geo)
+            way = phases.input_grad if phases.suits(geo) else blocks.scatter
+            way(gg, _matrix(wg), xg, bg, geo)
     return gx.transpose(0, 3, 1, 2)
 
 

@@ -22,11 +22,14 @@ from .windows import Tap, Windows, reach
 from .workspace import scratch
 
 __all__ = [
+    "Columns",
     "Geometry",
     "LaneSums",
+    "blocks_of",
     "depthwise",
     "depthwise_input_grad",
     "depthwise_weight_grad",
+    "for_blocks",
     "forward",
     "scatter",
     "shared_backward",
@@ -98,7 +101,7 @@ class Geometry(NamedTuple):
 Block = tuple[int, int, int, int]  # images n0:n1, output rows r0:r1
 
 
-def _blocks(geo: Geometry, itemsize: int) -> list[Block]:
+def blocks_of(geo: Geometry, itemsize: int) -> list[Block]:
     r"""Cut the output (N, OH, OW) into blocks whose columns, K long, fit in the cache.
 
     The cut must not depend on the number of threads, because the last bits of a matrix product
@@ -121,7 +124,7 @@ def _threads(work: int) -> int | None:
     return 1 if work < _SERIAL_WORK else None
 
 
-def _for_blocks(blocks: list[Block], fn: Callable[..., None], work: int) -> None:
+def for_blocks(blocks: list[Block], fn: Callable[..., None], work: int) -> None:
     def run(start: int, stop: int) -> None:
         for block in blocks[start:stop]:
             fn(*block)
@@ -140,7 +143,7 @@ def _windows(array: np.ndarray, geo: Geometry, rows: int) -> np.ndarray:
     )
 
 
-class _Columns:
+class Columns:
     r"""``columns(n0, n1, r0, r1)``: the matrix (positions, K) of what the output positions of a
     block read from ``x`` (N, H, W, C).
 
@@ -207,7 +210,7 @@ def forward(
     x: np.ndarray, w: np.ndarray, out: np.ndarray, bias: np.ndarray | None, geo: Geometry
 ) -> None:
     r"""out = columns(x) @ w + bias; x (N, H, W, C), w (K, O), out (N, OH, OW, O)."""
-    columns = _Columns(x, geo, ones=bias is not None)
+    columns = Columns(x, geo, ones=bias is not None)
     if columns.ones and bias is not None:
         w = np.concatenate([w, bias[None]])
 
@@ -218,7 +221,7 @@ def forward(
         if bias is not None and not columns.ones:
             y += bias
 
-    _for_blocks(_blocks(geo, x.itemsize), block, geo.work)
+    for_blocks(blocks_of(geo, x.itemsize), block, geo.work)
 
 
 def scatter(
@@ -228,7 +231,7 @@ def scatter(
     w (K, O), gx (N, H, W, C). For any stride, and no multiplication more than the forward."""
     # The blocks of one image overlap in gx, so they stay together.
     by_image: dict[int, list[Block]] = {}
-    for block in _blocks(geo, g.itemsize):
+    for block in blocks_of(geo, g.itemsize):
         by_image.setdefault(block[0], []).append(block)
     items = list(by_image.values())
     if geo.C < _SHORT_RUN:
@@ -383,9 +386,9 @@ def weight_grad(
 ) -> None:
     r"""gw = (columns(x)ᵀ @ g)ᵀ and gbias = the sum of g; g (N, OH, OW, O), x (N, H, W, C),
     gw (O, kh, kw, C)."""
-    columns = _Columns(x, geo, ones=gbias is not None)
+    columns = Columns(x, geo, ones=gbias is not None)
     K = geo.K + columns.ones
-    sums = LaneSums(_blocks(geo, x.itemsize), (K, geo.O), g.dtype)
+    sums = LaneSums(blocks_of(geo, x.itemsize), (K, geo.O), g.dtype)
     bias_sums = np.zeros((sums.n, geo.O), g.dtype)
 
     def block(lane: int, first: bool, n0: int, n1: int, r0: int, r1: int) -> None:
@@ -413,8 +416,8 @@ def shared_backward(
     r"""Stride 1: with one matrix of columns, of g, gx = columns(g) @ w and gw = xᵀ @ columns(g),
     flipped; g (N, OH, OW, O), x, gx (N, H, W, C), w (kh kw O, C) flipped, gw (O, kh, kw, C)."""
     adjoint = geo.adjoint()
-    columns = _Columns(g, adjoint)
-    sums = LaneSums(_blocks(adjoint, g.itemsize), (geo.C, adjoint.K), g.dtype)
+    columns = Columns(g, adjoint)
+    sums = LaneSums(blocks_of(adjoint, g.itemsize), (geo.C, adjoint.K), g.dtype)
     bias_sums = np.zeros((sums.n, geo.O), g.dtype)
 
     def block(lane: int, first: bool, n0: int, n1: int, r0: int, r1: int) -> None:

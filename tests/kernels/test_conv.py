@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigrad.backend import to_numpy
-from minigrad.kernels import conv_blocks, parallel
+from minigrad.kernels import conv_blocks, conv_phases, parallel
 from minigrad.kernels.conv import (
+    _geometry,
     conv2d,
     conv2d_backward,
     conv2d_input_grad,
@@ -67,6 +68,31 @@ def test_gradients_are_the_adjoints(cut):
         np.testing.assert_allclose(np.vdot(w, gw), inner, rtol=0, atol=1e-10 * size)
 
     check()
+
+
+@pytest.mark.parametrize("channels", [1, 20])
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 2), (2, 1), (3, 3)])
+@pytest.mark.parametrize("kernel", [(3, 3), (4, 4), (5, 5), (7, 6)])
+def test_both_ways_of_a_strided_gradient(cut, kernel, stride, channels):
+    r"""Phase by phase (``conv_phases``) and by adding columns up, which are tried where they are
+    not the faster way too."""
+    rng, found = np.random.default_rng(0), 0
+    for size in [(7, 9), (8, 6)]:
+        for padding in [(0, 0), (1, 2), ((0, 2), (2, 1))]:
+            x_shape, w_shape = (3, channels, *size), (3, channels, *kernel)
+            if min(n + 2 - k for n, k in zip(size, kernel)) < 1:
+                continue
+            geo = _geometry(x_shape, w_shape, stride, padding, (1, 1), 1)
+            if not conv_phases.suits(geo):
+                continue
+            g = rng.standard_normal((3, geo.OH, geo.OW, 3))
+            w, bias = rng.standard_normal((geo.K, 3)), rng.standard_normal(channels)
+            by_phase, added = (np.full((3, *size, channels), np.nan) for _ in range(2))
+            conv_phases.input_grad(g, w, by_phase, bias, geo)
+            conv_blocks.scatter(g, w, added, bias, geo)
+            close(by_phase, added)
+            found += 1
+    assert found > 0 or kernel == (3, 3) and 3 in stride
 
 
 def test_gradients_entry_by_entry(cut):
