@@ -122,10 +122,13 @@ class Device:
     """
 
     __slots__ = ("index", "type")
+    type: str
+    index: int | None
 
     def __init__(self, name: str | Device) -> None:
         if isinstance(name, Device):
-            name = str(name)
+            self.type, self.index = name.type, name.index
+            return
         if not isinstance(name, str):
             raise TypeError(f"device: expected a string such as 'cpu' or 'cuda:0', got {name!r}")
         kind, _, index = name.partition(":")
@@ -133,10 +136,12 @@ class Device:
             raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:<index>', got {name!r}")
         if (index and not index.isdigit()) or (":" in name and not index):
             raise ValueError(f"device: expected 'cpu', 'cuda' or 'cuda:<index>', got {name!r}")
-        self.type: str = kind
-        self.index: int | None = int(index) if index else None
+        self.type = kind
+        self.index = int(index) if index else None
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if isinstance(other, str):
             other = Device(other)
         if not isinstance(other, Device):

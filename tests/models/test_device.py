@@ -27,6 +27,7 @@ POLYNOMIALS = {
     "validation": 20,
     "test_samples": 20,
 }
+LEARNER = {"batch_size": 8, "warmup": 20, "train_every": 20, "updates": 1}
 OWN: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**IMAGES, "data": "shapes"},
     "autoencoders.plain": SAMPLES,
@@ -43,6 +44,9 @@ OWN: dict[str, dict[str, Any]] = {
     "neural_process.completion": {**IMAGES, "hidden": 32},
     "gan.infogan": {**GAN, "samples": 200},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
+    "rl.double_dqn": LEARNER,
+    "rl.dqn": {**LEARNER, "dueling": True},
+    "rl.prioritised_dqn": LEARNER,
     "variational.cvae": {**IMAGES, "generated": 20},
     "variational.introvae": {**IMAGES, "samples": 20},
 }

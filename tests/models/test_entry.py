@@ -39,6 +39,7 @@ POLYNOMIALS = {
 }
 # An agent's checkpoints are saved after its epochs alone: it is killed after three of them.
 AGENT = {"epochs": 6, "epoch_steps": 60, "watch_episodes": 1, "evaluation_episodes": 2}
+LEARNER = {**AGENT, "batch_size": 8, "warmup": 20, "train_every": 16, "updates": 2}
 TINY: dict[str, dict[str, Any]] = {
     "autoencoders.colourisation": {**FEW, "data": "shapes"},
     "autoencoders.conv_pool": FEW,
@@ -66,6 +67,9 @@ TINY: dict[str, dict[str, Any]] = {
     "gan.infogan": {**GAN, "samples": 200},
     "neural_process.curves": {"epochs": 2, "steps": 6, "validation": 10, "test_curves": 10},
     "rl.ppo": {**AGENT, "passes": 2},
+    "rl.double_dqn": LEARNER,
+    "rl.dqn": {**LEARNER, "dueling": True, "copies": 3, "capacity": 50},
+    "rl.prioritised_dqn": LEARNER,
     "variational.cvae": {**IMAGES, "generated": 20},
     "variational.introvae": {**IMAGES, "samples": 20},
 }
