@@ -8,6 +8,7 @@ Each function returns a ``matplotlib.figure.Figure``: show it in a notebook, or
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -67,8 +68,8 @@ def plot_curves(
                 own[name] = value
             elif name == label:
                 own |= value
-        for name, level in own.items():
-            ax.axhline(level, color="0.5", linewidth=1, linestyle="--", label=name)
+        for (name, level), style in zip(own.items(), itertools.cycle(("--", ":", "-."))):
+            ax.axhline(level, color="0.5", linewidth=1, linestyle=style, label=name)
         ax.set_xlabel(x)
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -46,9 +46,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import Tensor, nn, optim
-from minigrad.backend import default_generator, get_array_module
+from minigrad.backend import default_generator, get_array_module, to_device, to_numpy
 from minigrad.nn import functional as F
 from minigrad.nn.utils import clip_grad_norm_
 from minigrad.rl import (
@@ -62,6 +61,7 @@ from minigrad.rl import (
 )
 from minigrad.train import Result, Run, main
 from models.rl.common import (
+    MLP,
     NetworkConfig,
     check_environment,
     conclude,
@@ -111,14 +111,22 @@ class Config(NetworkConfig):
 class Dueling(nn.Module):
     r"""Observations (N, D) to Q (N, A), as a state's value and the actions' advantages."""
 
-    def __init__(self, body: nn.Sequential) -> None:
+    def __init__(self, body: MLP) -> None:
         super().__init__()
         self.body = body  # (N, D) -> (N, 1 + A)
 
     def forward(self, observations: Tensor) -> Tensor:
-        both = self.body(observations)
-        value, advantage = both[:, :1], both[:, 1:]
-        return value + advantage - advantage.mean(1, keepdim=True)
+        return self.combined(self.body(observations))
+
+    def arrays(self, observations: Any) -> Any:
+        r"""The same for an array, as in :class:`MLP`."""
+        return self.combined(self.body.arrays(observations))
+
+    @staticmethod
+    def combined(both: Any) -> Any:
+        r"""Q (N, A) of value and advantages (N, 1 + A)."""
+        advantage = both[:, 1:]
+        return both[:, :1] + advantage - advantage.sum(1)[:, None] / advantage.shape[1]
 
 
 class DQN:
@@ -134,7 +142,7 @@ class DQN:
         self.config, self.actions, self.device = config, actions, device
         self.on_host = device == "cpu"
         if config.dueling:
-            network: nn.Module = Dueling(mlp((observations, *config.hidden, 1 + actions)))
+            network: Any = Dueling(mlp((observations, *config.hidden, 1 + actions)))
         else:
             network = mlp((observations, *config.hidden, actions))
         self.online = network.to(device)
@@ -159,9 +167,7 @@ class DQN:
 
     def values(self, observations: np.ndarray) -> np.ndarray:
         r"""Q (N, A) on the host."""
-        with mg.no_grad():
-            found = self.online(self.on_device(observations.astype(np.float32)))
-        return found.cpu().numpy()
+        return to_numpy(self.online.arrays(self.on_device(observations.astype(np.float32))))
 
     def act(self, observations: np.ndarray, step: int) -> np.ndarray:
         r"""The best action with probability 1 - epsilon, else any."""
@@ -173,36 +179,34 @@ class DQN:
         return np.where(at_random, actions, self.policy(observations))
 
     # ------------------------------------------------------------------------------- learning
-    def on_device(self, array: np.ndarray) -> Tensor:
-        tensor = mg.from_numpy(array)
-        return tensor if self.on_host else tensor.to(self.device)
+    def on_device(self, array: np.ndarray) -> Any:
+        return array if self.on_host else to_device(array, self.device)
 
-    def targets(self, batch: Batch) -> Tensor:
-        r"""r + gamma (1 - d) max_a' Q(s', a'), as (N, 1). There is no gradient, so it is computed
-        with the arrays themselves."""
+    def targets(self, batch: Batch) -> Any:
+        r"""r + gamma (1 - d) max_a' Q(s', a'), an array (N,): it has no gradient."""
         following = self.on_device(batch.next_observations)
-        with mg.no_grad():
-            values = self.target(following).data  # (N, A)
-            if self.config.double:
-                best = self.online(following).data.argmax(1)
-                worth = values[get_array_module(values).arange(len(values)), best]
-            else:
-                worth = values.max(1)
-        going_on = self.on_device(self.config.gamma * (1 - batch.terminated)).data
-        target = self.on_device(batch.rewards).data + going_on * worth
-        return Tensor(target[:, None])
-
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        r"""The loss of a batch, and how far the predictions (N, 1) are off."""
-        target = self.targets(batch)
-        actions = self.on_device(batch.actions[:, None])
-        chosen = self.online(self.on_device(batch.observations)).gather(1, actions)  # (N, 1)
-        if self.config.prioritised:
-            weights = self.on_device(batch.weights[:, None])
-            loss = (weights * F.smooth_l1_loss(chosen, target, reduction="none")).mean()
+        values = self.target.arrays(following)  # (N, A)
+        if self.config.double:
+            best = self.online.arrays(following).argmax(1)
+            worth = values[get_array_module(values).arange(len(values)), best]
         else:
-            loss = F.smooth_l1_loss(chosen, target)
-        return loss, Tensor(chosen.data - target.data)
+            worth = values.max(1)
+        going_on = self.on_device(self.config.gamma * (1 - batch.terminated))
+        return self.on_device(batch.rewards) + going_on * worth
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Any]:
+        r"""The loss of a batch, and how far the predictions are off, an array (N,)."""
+        observations, actions = (
+            Tensor(self.on_device(part)) for part in (batch.observations, batch.actions[:, None])
+        )
+        chosen = self.online(observations).gather(1, actions)  # (N, 1)
+        target = self.targets(batch)[:, None]
+        if self.config.prioritised:
+            weights = Tensor(self.on_device(batch.weights[:, None]))
+            loss = (weights * F.smooth_l1_loss(chosen, Tensor(target), reduction="none")).mean()
+        else:
+            loss = F.smooth_l1_loss(chosen, Tensor(target))
+        return loss, (chosen.data - target)[:, 0]
 
     def learn(self, step: int) -> Tensor:
         r"""One step of the optimiser; its loss."""
@@ -216,7 +220,7 @@ class DQN:
         clip_grad_norm_(self.parameters, self.config.max_norm)
         self.optimizer.step()
         if self.config.prioritised:
-            self.memory.update(batch.indices, errors.cpu().numpy()[:, 0])
+            self.memory.update(batch.indices, to_numpy(errors))
         return loss.detach()
 
     def copy_to_target(self) -> None:
@@ -233,42 +237,30 @@ class DQN:
         }
 
 
-def play(run: Run, config: Config, agent: DQN, starts: np.ndarray) -> None:
-    r"""Act, remember and learn, for all epochs.
-
-    Args:
-        starts: observations (N, D) at the beginning of episodes. What the network thinks that they
-            are worth is logged: a policy is worth no more than what it brings, so that too high a
-            value is seen.
-    """
-    envs = make_vector(config.env, config.copies)
-    run.track(**agent.parts())
+def play(run: Run, config: Config, agent: DQN, envs: Any) -> None:
+    r"""Act, remember and learn, for one epoch."""
 
     def due(every: int) -> bool:
         """Whether this round of steps completes another ``every``."""
         return (run.step + config.copies) // every > run.step // every
 
-    for _ in run.epochs(config.epochs):
-        observations, _ = envs.reset(seed=fresh_seed())
-        lives = np.ones(config.copies, bool)  # the step after an end is no transition
-        for _ in rounds(run, config, config.copies):
-            actions = agent.act(observations, run.step)
-            following, rewards, terminated, truncated, _ = envs.step(actions)
-            transitions = (observations, actions, rewards, following, terminated)
-            if not lives.all():
-                transitions = tuple(part[lives] for part in transitions)
-            agent.memory.add(*transitions)
-            lives = ~(terminated | truncated)
-            observations = following
-            if run.step >= config.warmup and due(config.train_every):
-                for _ in range(config.updates):
-                    loss = agent.learn(run.step)
-                run.record(loss=loss)
-            if due(config.target_every):
-                agent.copy_to_target()
-        run.record(start_value=float(agent.values(starts).max(1).mean()))
-        watch(run, config, agent.online, agent.policy)
-    envs.close()
+    observations, _ = envs.reset(seed=fresh_seed())
+    lives = np.ones(config.copies, bool)  # the step after an end is no transition
+    for _ in rounds(run, config, config.copies):
+        actions = agent.act(observations, run.step)
+        following, rewards, terminated, truncated, _ = envs.step(actions)
+        transitions = (observations, actions, rewards, following, terminated)
+        if not lives.all():
+            transitions = tuple(part[lives] for part in transitions)
+        agent.memory.add(*transitions)
+        lives = ~(terminated | truncated)
+        observations = following
+        if run.step >= config.warmup and due(config.train_every):
+            for _ in range(config.updates):
+                loss = agent.learn(run.step)
+            run.record(loss=loss)
+        if due(config.target_every):
+            agent.copy_to_target()
 
 
 def solve(config: Config, name: str) -> Result:
@@ -276,8 +268,17 @@ def solve(config: Config, name: str) -> Result:
     env = check_environment(config, name, ["Box"], ["Discrete"])
     run = Run(config)
     agent = DQN(config, flat_size(env), action_count(env), run.device)
+    envs = make_vector(config.env, config.copies)
+    # What the network thinks that beginnings are worth. No policy brings more than the best one
+    # does, so that too high a value is seen.
     starts = np.stack([env.reset(seed=seed)[0] for seed in range(100)])
-    play(run, config, agent, starts)
+    run.track(**agent.parts())
+    for _ in run.epochs(config.epochs):
+        play(run, config, agent, envs)
+        run.record(start_value=float(agent.values(starts).max(1).mean()))
+        watch(run, config, agent.online, agent.policy)
+    envs.close()
+
     late = [line["start_value"] for line in run.history[len(run.history) // 2 :]]
     panels = {"value of the first state": {"": "start_value"}}
     if any("loss" in line for line in run.history):

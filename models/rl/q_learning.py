@@ -37,7 +37,6 @@ Taxi and CliffWalking, and any environment of Discrete spaces:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -208,20 +207,17 @@ def exact(env: Any, table: Table, gamma: float, epsilon: float) -> dict[str, flo
     }
 
 
-def picture_table(run: Run, env: Any, table: Table, title: str) -> None:
+def picture_table(run: Run, table: Table, title: str) -> None:
     r"""``policy``: the best value and action of each cell, where the world is a grid."""
     name = next((n for n in ARROWS if n in run.config.to_dict()["env"]), None)
     if name is None or table.array.size % COLUMNS[name]:
         return
-    values = table.array.max(1).reshape(-1, COLUMNS[name])
-    arrows = np.array(ARROWS[name])[table.array.argmax(1)].reshape(*values.shape, 2)
-    ends = np.array([all(o[3] for c in row.values() for o in c) for row in world_rows(env)])
-    run.picture("policy", plot_policy(values, arrows * ~ends.reshape(*values.shape, 1), title))
-
-
-def world_rows(env: Any) -> list[Mapping[int, Any]]:
-    r"""The rows of the world's table, by state."""
-    return [env.unwrapped.P[state] for state in range(flat_size(env))]
+    values, best = table.array.max(1), table.array.argmax(1)
+    arrows = np.array(ARROWS[name], float)[best]
+    never = (table.array == 0).all(1)  # ends, and cells that nobody stands on
+    values[never], arrows[never] = np.nan, 0
+    shape = (-1, COLUMNS[name])
+    run.picture("policy", plot_policy(values.reshape(shape), arrows.reshape(*shape, 2), title))
 
 
 def solve(config: TableConfig, learner_type: type[QLearning], name: str) -> Result:
@@ -232,7 +228,7 @@ def solve(config: TableConfig, learner_type: type[QLearning], name: str) -> Resu
     learner = learner_type(config, table)
     train_table(run, config, env, table, learner)
     title = f"{name} on {config.env}"
-    picture_table(run, env, table, title)
+    picture_table(run, table, title)
     figures = exact(env, table, config.gamma, learner.learned_epsilon())
     options = config.environment()
     return conclude(run, config, table, table.policy, title, options=options, **figures)

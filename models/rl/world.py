@@ -85,7 +85,7 @@ def train(config: Config) -> Result:
     alive = right.any(1)  # not the goal and the hole, from which nothing is done
     difference = np.abs(table.array - right)[alive]
     title = "Six states"
-    picture_table(run, env, table, title)
+    picture_table(run, table, title)
     return conclude(
         run,
         config,

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.rl import Batch, six_states_table, value_iteration
+from minigrad.rl import Batch, make_vector, six_states_table, value_iteration
 from minigrad.train import Run, RunError, load_safetensors
 from models.rl import double_dqn, dqn, prioritised_dqn, q_learning, sarsa, world
+from models.rl.common import mlp
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("gymnasium")
@@ -148,6 +149,9 @@ class Fixed(mg.nn.Module):
     def forward(self, observations: mg.Tensor) -> mg.Tensor:
         return observations[:, :1] + self.values
 
+    def arrays(self, observations: np.ndarray) -> np.ndarray:
+        return observations[:, :1] + self.values.data
+
 
 def agent(**options: Any) -> dqn.DQN:
     """Three actions; the online network thinks that 0 is best, the target network that 2 is."""
@@ -177,9 +181,8 @@ def batch(terminated: Any = (0, 1), weights: Any = (1, 1)) -> Batch:
 def test_dqn_targets_by_hand(double: bool, first: float, second: float) -> None:
     """An end cuts the future off, a time limit (a 0 in ``terminated``) does not."""
     one = agent(double=double)
-    assert one.targets(batch()).tolist() == [[first], [20.0]]
-    assert one.targets(batch(terminated=(0, 0))).tolist() == [[first], [second]]
-    assert not one.targets(batch()).requires_grad
+    assert one.targets(batch()).tolist() == [first, 20.0]
+    assert one.targets(batch(terminated=(0, 0))).tolist() == [first, second]
 
 
 def test_only_the_chosen_action_learns_and_only_online() -> None:
@@ -195,11 +198,20 @@ def test_only_the_chosen_action_learns_and_only_online() -> None:
         assert one.online.values.grad.tolist() == expected
         assert one.target.values.grad is None
         # Q(s, a) - target, gamma included: 1 - 63.5 and 3 - 20
-        assert errors.tolist() == [[-62.5], [-17.0]]
+        assert errors.tolist() == [-62.5, -17.0]
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("rows", [1, 64])
+def test_arrays_give_what_tensors_do(activation: Any, rows: int) -> None:
+    network = mlp((4, 64, 64, 3), activation)
+    for found in (network, dqn.Dueling(network)):
+        x = mg.randn(rows, 4)
+        np.testing.assert_array_equal(found.arrays(x.numpy()), found(x).detach().numpy())
 
 
 def test_dueling_is_value_plus_advantage_above_its_mean() -> None:
-    body = mg.nn.Sequential(mg.nn.Linear(2, 4))
+    body = mlp((2, 4))
     x = mg.randn(5, 2)
     with mg.no_grad():
         out, q = body(x).numpy(), dqn.Dueling(body)(x).numpy()
@@ -223,6 +235,16 @@ SMALL: dict[str, Any] = {
 
 def small(folder: Path, **options: Any) -> dict[str, Any]:
     return {**SMALL, "out": str(folder), **options}
+
+
+def played(config: dqn.Config) -> dqn.DQN:
+    """An agent after its epochs on CartPole."""
+    run = Run(config)
+    one = dqn.DQN(config, 4, 2, run.device)
+    envs = make_vector(config.env, config.copies)
+    for _ in range(config.epochs):
+        dqn.play(run, config, one, envs)
+    return one
 
 
 def test_the_target_network_stands_still_between_copies(
@@ -256,11 +278,7 @@ def test_what_is_remembered_are_transitions(copies: int, tmp_path: Path) -> None
     resets, and a next state of another episode, would not. At the time limit nothing ended."""
     options = small(tmp_path / "run", copies=copies, warmup=10**6, epsilon_end=1.0)
     config = dqn.Config(**{**options, "epoch_steps": 600})
-    agents: list[dqn.DQN] = []
-    run = Run(config)
-    agents.append(dqn.DQN(config, 4, 2, run.device))
-    dqn.play(run, config, agents[0], np.zeros((1, 4)))
-    memory = agents[0].memory
+    memory = played(config).memory
     parts = memory.sample(2000, np.random.default_rng(0))
     x, v, angle, turn = parts.observations.astype(np.float64).T
     force = np.where(parts.actions == 1, 10.0, -10.0)
@@ -280,9 +298,7 @@ def test_what_is_remembered_are_transitions(copies: int, tmp_path: Path) -> None
 
 def test_prioritised_replay_is_told_the_errors(tmp_path: Path) -> None:
     config = prioritised_dqn.Config(**small(tmp_path / "run"))
-    run = Run(config)
-    one = dqn.DQN(config, 4, 2, run.device)
-    dqn.play(run, config, one, np.zeros((1, 4)))
+    one = played(config)
     priorities = one.memory.state_dict()["priorities"]
     assert len(np.unique(priorities)) > 50  # all 1 if nobody told
     assert one.beta(0) == 0.4 and one.beta(config.steps) == 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minigrad.visualize import Field, plot_densities, plot_field, plot_points
+from minigrad.visualize import Field, plot_densities, plot_field, plot_points, plot_policy
 
 pytest.importorskip("matplotlib")
 
@@ -100,3 +100,20 @@ def test_fields_have_their_own_extremes_unless_told() -> None:
 def test_mistakes(call, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_policies() -> None:
+    """Numbers in the cells, an arrow where the policy goes, nothing where nobody stands."""
+    values = np.array([[1.0, np.nan, 3.5], [0.25, 2.0, 3.0]])
+    arrows = np.zeros((2, 3, 2))
+    arrows[0, 0], arrows[1, 2] = (1, 0), (0, -1)
+    ax = plot_policy(values, arrows, "A title").axes[0]
+    assert ax.get_title() == "A title"
+    written = {t.get_position(): t.get_text() for t in ax.texts if t.get_text()}
+    assert written == {
+        (0, -0.25): "1", (2, -0.25): "3.5", (0, 0.75): "0.25", (1, 0.75): "2", (2, 0.75): "3",
+    }  # fmt: skip
+    heads = [(t.xy[0] - t.xyann[0], t.xy[1] - t.xyann[1]) for t in ax.texts if not t.get_text()]
+    np.testing.assert_allclose(heads, [(0.4, 0), (0, -0.4)], atol=1e-9)  # the picture's y is down
+    with pytest.raises(ValueError, match="plot_policy: expected values"):
+        plot_policy(values, arrows[:1])
