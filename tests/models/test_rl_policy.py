@@ -387,13 +387,45 @@ def test_an_unsuitable_environment_leaves_no_folder(name: str, tmp_path: Path) -
     assert not out.exists()
 
 
-#: budget of steps, and what 5 seeds reached with it at least
-BUDGETS: dict[str, tuple[dict[str, Any], float]] = {}
+#: name -> options: 30,000 steps of PPO (5 seeds: 346 to 500), 50,000 of the others (5 seeds of A2C:
+#: 319 or more, of REINFORCE with and without a baseline: 495 or more)
+BUDGETS: dict[str, dict[str, Any]] = {
+    "reinforce": {"epochs": 1},
+    "reinforce_baseline": {"epochs": 1},
+    "a2c": {"epochs": 1},
+    "ppo": {"epochs": 3},
+}
 
 
 @pytest.mark.parametrize("name", BUDGETS)
 def test_it_balances_the_pole(name: str, tmp_path: Path) -> None:
-    options, _ = BUDGETS[name]
+    """At least 195 steps on average, which once counted as solved."""
     module = ALL[name]
-    result = module.train(module.Config(seed=1, out=str(tmp_path / "run"), **options))
-    assert result.metrics["mean_return"] >= 195
+    config = module.Config(seed=1, out=str(tmp_path / "run"), **BUDGETS[name])
+    assert module.train(config).metrics["mean_return"] >= 195
+
+
+@pytest.mark.slow
+def test_online_it_balances_the_pole(tmp_path: Path) -> None:
+    """150,000 steps; one seed reached 378."""
+    config = actor_critic.Config(seed=0, epochs=3, out=str(tmp_path / "run"))
+    assert actor_critic.train(config).metrics["mean_return"] >= 195
+
+
+#: what MountainCarContinuous-v0 is played with
+CAR: dict[str, Any] = {
+    "env": "MountainCarContinuous-v0",
+    "hold": 16,
+    "normalise": True,
+    "scale_rewards": True,
+    "rollout": 64,
+    "lam": 0.95,
+    "epoch_steps": 25_600,
+}
+
+
+def test_it_gets_up_the_hill(tmp_path: Path) -> None:
+    """25,600 steps of A2C; 5 seeds: 91.0 to 93.2. To do nothing gets 0, and so does whoever has
+    never been up; random: -33; full force in the direction of motion: 89.4."""
+    config = a2c.Config(seed=1, epochs=1, out=str(tmp_path / "run"), **CAR)
+    assert a2c.train(config).metrics["mean_return"] >= 85
