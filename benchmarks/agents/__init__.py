@@ -12,7 +12,8 @@ A file is a module with
                  further steps of the environment (of all copies together), or a few more, and
                  returns how many
 
-To add one, write the file and add its name below.
+``on_policy.py`` is what the agents share that learn from rollouts. To add an agent, write its file and
+add its name below.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 __all__ = ["NAMES", "Advance", "folder"]
 
-NAMES = ("dqn",)
+NAMES = ("a2c", "dqn", "ppo")
 Advance = Callable[[int], int]
 
 
