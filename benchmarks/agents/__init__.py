@@ -12,7 +12,7 @@ A file is a module with
                  further steps of the environment (of all copies together), or a few more, and
                  returns how many
 
-``on_policy.py`` is what the agents share that learn from rollouts. To add an agent, write its file and
+``on_policy.py`` is what those share that learn from rollouts. To add an agent, write its file and
 add its name below.
 """
 

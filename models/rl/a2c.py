@@ -22,6 +22,12 @@ threads are there to make the steps of a batch unlike each other; that the gradi
 price. Copies that step together give the same mixture without the delay, the networks get one batch
 instead of N single states, and the result does not depend on who was first. This is all that the
 missing A says, and no experiment since has missed the asynchrony.
+
+Other environments: the car that must first go the wrong way, with the settings that
+``models/RESULTS.md`` has the figures of,
+
+    --env MountainCarContinuous-v0 --hold 16 --normalise --scale-rewards --rollout 64
+        --lam 0.95 --epoch-steps 25600 --epochs 8
 """
 
 from __future__ import annotations

@@ -25,6 +25,15 @@ A are generalised advantages (``minigrad.rl.gae``), brought to mean 0 and deviat
 rollout, R = A + V the targets of the value. Rollouts of T steps of N copies of the environment are
 passed over several times in mini-batches. Where an episode was stopped by a limit of time the value
 of its last state stands for the rest.
+
+Other environments, with the settings that ``models/RESULTS.md`` has the figures of:
+
+    --env Acrobot-v1 --copies 16 --rollout 64 --gamma 0.99 --lam 0.94 --passes 4
+        --epoch-steps 25600 --epochs 12
+    --env Pendulum-v1 --copies 4 --rollout 1024 --gamma 0.9 --lam 0.95 --passes 10
+        --batch-size 64 --epoch-steps 20480 --epochs 8
+    --env MountainCarContinuous-v0 --hold 16 --normalise --scale-rewards --rollout 256
+        --gamma 0.99 --lam 0.95 --passes 10 --lr 3e-4 --epoch-steps 20480 --epochs 6
 """
 
 from __future__ import annotations

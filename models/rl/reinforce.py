@@ -25,6 +25,8 @@ learns what to do late in an episode. It is left out, as everybody leaves it out
 
 All G are positive on CartPole, so *every* action that was drawn is made likelier, the good ones
 more so. It is right on average and noisy, which is what the baseline is for.
+
+Other environments: ``--env MountainCarContinuous-v0 --hold 16 --normalise --lr 0.01 --epochs 5``.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ changes nothing; without the baseline it was made likelier by its whole return.
 
 Where a limit of time ended the episode, V of the last state now stands for the rest in G. V has an
 optimiser of its own, and takes ``--value-steps`` steps for one of the policy.
+
+Other environments: ``--env MountainCarContinuous-v0 --hold 16 --normalise --lr 0.01 --epochs 5``.
 """
 
 from __future__ import annotations
