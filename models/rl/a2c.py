@@ -2,8 +2,8 @@ r"""A2C: advantage actor-critic on many copies of an environment.
 
 Paper: Mnih et al., Asynchronous methods for deep reinforcement learning, 2016, arXiv:1602.01783
 
-Expect: not run at full size yet; to be reached: 475 or more on CartPole-v1 within 500,000 steps
-(random: 22)
+Expect: a mean return of 500 on CartPole-v1 after 500,000 steps, with 5 of 5 seeds (random: 21);
+93.4 or more on MountainCarContinuous-v0 (do nothing: 0)
 
 N copies are played side by side for T steps, then everything learns once:
 
@@ -28,6 +28,10 @@ Other environments: the car that must first go the wrong way, with the settings 
 
     --env MountainCarContinuous-v0 --hold 16 --normalise --scale-rewards --rollout 64
         --lam 0.95 --epoch-steps 25600 --epochs 8
+
+On the 32 features of a frozen encoder (``autoencoders.state``, three epochs) policy and value can be
+linear: ``--encoder FOLDER --hidden "" --lr 0.01`` in the place of ``--normalise`` reached 93.9 in six
+epochs, with one seed; with the default rate it had hardly begun (2.2).
 """
 
 from __future__ import annotations
