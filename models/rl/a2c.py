@@ -29,9 +29,9 @@ Other environments: the car that must first go the wrong way, with the settings 
     --env MountainCarContinuous-v0 --hold 16 --normalise --scale-rewards --rollout 64
         --lam 0.95 --epoch-steps 25600 --epochs 8
 
-On the 32 features of a frozen encoder (``autoencoders.state``, three epochs) policy and value can be
-linear: ``--encoder FOLDER --hidden "" --lr 0.01`` in the place of ``--normalise`` reached 93.9 in six
-epochs, with one seed; with the default rate it had hardly begun (2.2).
+On the 32 features of a frozen encoder (``autoencoders.state``, three epochs) policy and value can
+be linear: ``--encoder FOLDER --hidden "" --lr 0.01`` in the place of ``--normalise`` reached 93.9
+in six epochs, with one seed; with the default rate it had hardly begun (2.2).
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ gradient of a *discounted* J has a further factor gamma^t in each term; with it 
 learns what to do late in an episode. It is left out, as everybody leaves it out.
 
 All G are positive on CartPole, so *every* action that was drawn is made likelier, the good ones
-more so. It is right on average and noisy, which is what the baseline is for.
+more so. It is right on average and noisy, which is what the baseline is for. The figure above is of
+the epochs that a separate evaluation chose; after other epochs five seeds had from 275 to 500, and
+with the baseline, from the second epoch on, 495 or more.
 
 Other environments: ``--env MountainCarContinuous-v0 --hold 16 --normalise --lr 0.01 --epochs 5``.
 """

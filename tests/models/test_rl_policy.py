@@ -387,12 +387,12 @@ def test_an_unsuitable_environment_leaves_no_folder(name: str, tmp_path: Path) -
     assert not out.exists()
 
 
-#: name -> options: 30,000 steps of PPO (5 seeds: 346 to 500), 50,000 of the others (5 seeds of A2C:
-#: 319 or more, of REINFORCE with and without a baseline: 495 or more)
+#: name -> options. What 5 seeds reached with as much: 30,000 steps of PPO 346 to 500, 100,000 of A2C
+#: 319 to 500 (50,000: 133 to 500), 50,000 of REINFORCE 349 to 500, with a baseline 496 to 500
 BUDGETS: dict[str, dict[str, Any]] = {
     "reinforce": {"epochs": 1},
     "reinforce_baseline": {"epochs": 1},
-    "a2c": {"epochs": 1},
+    "a2c": {"epochs": 2},
     "ppo": {"epochs": 3},
 }
 
