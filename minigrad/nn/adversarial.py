@@ -95,14 +95,17 @@ def gradient_penalty(
     real: Tensor,
     fake: Tensor,
     generator: Generator | None = None,
+    slope: float = 1.0,
 ) -> Tensor:
-    r"""How far the critic's slope is from 1 between real and generated examples,
+    r"""How far the critic's slope is from s, 1 or 0, between real and generated examples,
 
-    .. math:: \frac1N \sum_n (\lVert \nabla D(\hat x_n) \rVert - 1)^2, \qquad
+    .. math:: \frac1N \sum_n (\lVert \nabla D(\hat x_n) \rVert - s)^2, \qquad
         \hat x_n = u_n x_n + (1 - u_n) y_n, \quad u_n \sim U(0, 1)
 
     A best critic of slope at most 1 has slope 1 on the lines along which mass is to be moved, so
-    the penalty does not fight the loss. Its gradient, in the critic's weights, goes through a
+    with s = 1 the penalty does not fight the Wasserstein loss. Other losses have no such slope:
+    they are smoothed by s = 0, a discriminator that does not turn from "real" to "generated" within
+    a hair's breadth. The penalty's gradient, in the critic's weights, goes through a
     gradient: double backward. Nothing flows back to ``real`` and ``fake``. An example's score must
     depend on this example alone, so a critic that is penalised has no batch norm.
 
@@ -110,6 +113,11 @@ def gradient_penalty(
         critic: examples (N, ...) to scores (N,) or (N, 1).
         real, fake: x and y, both (N, ...).
         generator: draws the u; by default the default generator.
+        slope: s.
+
+    Reference: Gulrajani et al., 2017, arXiv:1704.00028; with s = 0 Thanh-Tung, Tran and Venkatesh,
+    Improving generalization and stability of generative adversarial networks, ICLR 2019,
+    arXiv:1902.03984.
 
     >>> import minigrad as mg
     >>> x, y = mg.randn(5, 2), mg.randn(5, 2)
@@ -125,8 +133,10 @@ def gradient_penalty(
     u = rand(*shape, generator=generator, device=real.device, dtype=real.dtype)
     between = (u * real + (1 - u) * fake).detach()
     between.requires_grad = True
-    (slope,) = grad(ops.sum(critic(between)), between, create_graph=True)
-    assert slope is not None
-    squares = ops.sum(ops.reshape(ops.square(slope), (len(real), -1)), 1)
+    (slopes,) = grad(ops.sum(critic(between)), between, create_graph=True)
+    assert slopes is not None
+    squares = ops.sum(ops.reshape(ops.square(slopes), (len(real), -1)), 1)
+    if slope == 0:
+        return ops.mean(squares)
     # The root's own slope is infinite at 0, where a critic may be flat.
-    return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1))
+    return ops.mean(ops.square(ops.sqrt(squares + 1e-12) - slope))

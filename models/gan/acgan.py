@@ -47,9 +47,10 @@ from models.gan.networks import CLASSES, Generator, TwoHeaded
 
 @dataclass
 class Config(BodyConfig):
-    r"""The options."""
+    r"""The options; the defaults give the figures above."""
 
-    lr_generator: float | None = 4e-4
+    width_discriminator: float | None = None  #: the discriminator's; none: the same
+    batch_norm: bool = False  #: in the discriminator too
     class_weight: float = 1.0  #: of the cross-entropy of the class, in both losses
 
     def check(self) -> None:

@@ -67,7 +67,7 @@ class GameConfig(TrainingConfig):
     batch_size: int = 64  #: real examples in a step of the discriminator
     critic_steps: int = 1  #: steps of the discriminator for one of the generator
     clip_value: float | None = None  #: each number of a gradient is cut to this size
-    ema: float = 0.0  #: samples come from a moving average of the generator's weights; 0: from them
+    ema: float = 0.0  #: samples are of a moving average of the generator's weights; 0: of them
     film: int = 250  #: steps between two pictures of the film
 
     def check(self) -> None:
@@ -104,10 +104,23 @@ class GANConfig(GameConfig, ImageTrainingConfig):
 
 @dataclass
 class BodyConfig(GANConfig):
-    r"""The options of the GANs that have the common body (``networks.py``)."""
+    r"""The options of the GANs that have the common body (``networks.py``), and a way to train them
+    that a CPU has the time for: small generators, and discriminators that are not too small for
+    them. What the generator is told is worth as much as the discriminator knows.
+    """
 
-    width_discriminator: float | None = None  #: the same of the discriminator; none: width
-    batch_norm: bool = False  #: in the discriminator too
+    lr: float = 5e-4  #: learning rate of the discriminator at the beginning
+    lr_generator: float | None = 1e-3  #: of the generator; none: the same
+    schedule: Literal["constant", "cosine"] = "cosine"  #: cosine: lr falls to 0 over the run
+    batch_size: int = 32  #: real examples in a step of the discriminator
+    ema: float = 0.999  #: samples are of a moving average of the generator's weights; 0: of them
+    epochs: int = 6  #: passes over the training images
+    film: int = 500  #: steps between two pictures of the film
+    width: float = 0.25  #: multiplies the generator's numbers of filters; 1: the sources' networks
+    width_discriminator: float | None = 0.5  #: the discriminator's; none: the same
+    batch_norm: bool = True  #: in the discriminator too
+
+    quick_values: ClassVar = {**GANConfig.quick_values, "width_discriminator": 0.125, "ema": 0.9}
 
     def check(self) -> None:
         super().check()

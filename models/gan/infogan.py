@@ -72,13 +72,12 @@ DEVIATION_OF_NORMAL = 0.5  # of a normal code
 
 @dataclass
 class Config(BodyConfig):
-    r"""The options."""
+    r"""The options; the defaults give the figures above."""
 
     latent: int = 62
     codes: Literal["uniform", "normal"] = "uniform"  #: the two numbers, U(-1, 1) or N(0, 1/4)
-    lr_generator: float | None = 1e-3
     class_weight: float = 1.0  #: of the class code's part of the losses
-    code_weight: float = 0.5  #: of the continuous codes'
+    code_weight: float = 0.1  #: of the continuous codes'
     deviation: float = 0.5  #: of Q(u|x)
 
     def check(self) -> None:

@@ -83,7 +83,6 @@ class Config(BodyConfig):
 
     latent: int = 50  #: dimensions of each noise
     noise: Literal["uniform", "normal"] = "normal"  #: half of U(-1, 1) or N(0, 1)
-    lr_generator: float | None = 4e-4
     encoder_epochs: int = 1  #: passes over the training images in which the encoder learns
     upper_weight: float = 0.5  #: of the error of the upper noise, read back from features
     lower_weight: float = 0.2  #: of the error of the lower noise, read back from images

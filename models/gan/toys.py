@@ -160,8 +160,9 @@ class Toy(Game):
         self, real: Tensor, labels: Tensor, fake: Tensor, inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, Figures]:
         loss, figures = super().discriminator_loss(real, labels, fake, inputs)
-        if self.config.loss == "wasserstein_gp":
-            penalty = gradient_penalty(self.discriminator, real, fake)
+        if self.config.penalty and self.config.loss != "wasserstein":
+            slope = float(self.config.loss == "wasserstein_gp")
+            penalty = gradient_penalty(self.discriminator, real, fake, slope=slope)
             loss = loss + self.config.penalty * penalty
         return loss, figures
 

@@ -78,6 +78,10 @@ class Config(BodyConfig):
     critic_steps: int = 5
     optimizer: Literal["adam", "rmsprop"] = "rmsprop"  #: adam with betas 0 and 0.9
     lr: float = 5e-5
+    lr_generator: float | None = None
+    schedule: Literal["constant", "cosine"] = "constant"
+    ema: float = 0.0
+    batch_norm: bool = False
 
     def check(self) -> None:
         super().check()
