@@ -115,9 +115,9 @@ def gradient_penalty(
         generator: draws the u; by default the default generator.
         slope: s.
 
-    Reference: Gulrajani et al., 2017, arXiv:1704.00028; with s = 0 Thanh-Tung, Tran and Venkatesh,
-    Improving generalization and stability of generative adversarial networks, ICLR 2019,
-    arXiv:1902.03984.
+    Reference: Gulrajani et al., Improved training of Wasserstein GANs, 2017, arXiv:1704.00028; with
+    s = 0 Thanh-Tung et al., Improving generalization and stability of generative adversarial
+    networks, 2019, arXiv:1902.03984.
 
     >>> import minigrad as mg
     >>> x, y = mg.randn(5, 2), mg.randn(5, 2)

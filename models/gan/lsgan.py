@@ -37,7 +37,10 @@ from models.gan.networks import Discriminator, Generator
 
 @dataclass
 class Config(BodyConfig):
-    r"""The options."""
+    r"""The options; the defaults give the figures above."""
+
+    lr: float = 1e-3  #: learning rate of the discriminator at the beginning
+    batch_norm: bool = False  #: in the discriminator too: squared scores of any size need none
 
 
 class LSGAN(Game):

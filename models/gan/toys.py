@@ -94,7 +94,7 @@ class Config(GameConfig):
     steps: int = 500  #: steps of the discriminator in an epoch
     epochs: int = 10  #: 10 epochs of 500 steps are 5,000 steps
     film: int = 500
-    penalty: float = 1.0  #: weight of the slope's penalty in wasserstein_gp
+    penalty: float = 1.0  #: weight of the slope's penalty; not in wasserstein; 0: none
     clip: float = 0.1  #: weights of the critic are cut to this size in wasserstein
     validation: int = 2500  #: samples to be counted after each epoch, for the curves
     samples: int = 10_000  #: samples to be counted at the end

@@ -134,7 +134,7 @@ def test_diversity_sees_a_class_that_always_looks_the_same() -> None:
 
 # ------------------------------------------------------------------------------------ learning
 SMALL: dict[str, Any] = {"width": 0.125, "batch_size": 32, "epochs": 1, "train_images": 16_000}
-SMALL |= {"validation": 500, "samples": 1000, "lr": 5e-4, "lr_generator": 1e-3, "ema": 0.99}
+SMALL |= {"validation": 500, "samples": 1000, "schedule": "constant", "ema": 0.99}
 
 
 def test_acgan_learns(tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ def test_it_learns(tmp_path: Path) -> None:
     config = lsgan.Config(
         out=str(tmp_path / "run"),
         width=0.125,
-        batch_size=32,
-        lr=1e-3,
+        width_discriminator=None,
+        schedule="constant",
+        ema=0.0,
         train_images=4800,
         epochs=2,
         samples=1000,

@@ -59,13 +59,13 @@ def test_coverage() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_turn_with_each_loss(loss: Any) -> None:
-    """Who stands still does; clipping is for the clipped critic, the penalty for the other one."""
+    """Who stands still does; clipping is for the clipped critic, the penalty for all others."""
     one = game(loss=loss, clip=0.05, penalty=10.0)
     real, labels = (mg.tensor(part) for part in make_gaussian_ring(16))
     fake = mg.randn(16, 2)
     total, figures = one.discriminator_loss(real, labels, fake, ())
     penalised = total.item() - figures["discriminator_loss"].item()
-    assert (penalised > 0) == (loss == "wasserstein_gp")
+    assert (penalised > 0) == (loss != "wasserstein")
     generator = bits(one.generator)
     one.discriminator_step(real, labels)
     assert bits(one.generator) == generator
@@ -97,7 +97,14 @@ def learned(tmp_path: Path, **options: Any) -> dict[str, Any]:
     return toys.train(config).metrics
 
 
-PLAIN = {"loss": "non_saturating", "lr": 1e-3, "lr_generator": 1e-3, "ema": 0.0, "epochs": 3}
+PLAIN = {
+    "loss": "non_saturating",
+    "penalty": 0.0,
+    "lr": 1e-3,
+    "lr_generator": 1e-3,
+    "ema": 0.0,
+    "epochs": 3,
+}
 
 
 def test_plain_collapses_and_a_critic_does_not(tmp_path: Path) -> None:
@@ -106,6 +113,15 @@ def test_plain_collapses_and_a_critic_does_not(tmp_path: Path) -> None:
     plain, critic = learned(tmp_path / "a", **PLAIN), learned(tmp_path / "b", epochs=5)
     assert plain["modes"] <= 4 and plain["quality"] > 0.5
     assert critic["modes"] >= 7 and critic["quality"] >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["non_saturating", "least_squares", "hinge"])
+def test_with_a_flatter_discriminator_all_losses_find_the_modes(tmp_path: Path, loss: Any) -> None:
+    """2,500 steps, 20 s: seed 0 hits all 8 with each of them, 92 to 94 % of the samples good.
+    Without the penalty: 1, 0 and 1."""
+    figures = learned(tmp_path, loss=loss, epochs=5)
+    assert figures["modes"] >= 7 and figures["quality"] >= 0.8
 
 
 @pytest.mark.slow

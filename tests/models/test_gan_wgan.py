@@ -219,6 +219,7 @@ def test_it_learns_and_its_estimate_says_so(tmp_path: Path) -> None:
     config = wgan.Config(
         out=str(tmp_path / "run"),
         width=0.125,
+        width_discriminator=None,
         penalty=10.0,
         optimizer="adam",
         lr=1e-3,
