@@ -48,8 +48,6 @@ from models.gan.networks import Discriminator, Generator
 class Config(BodyConfig):
     r"""The options; the defaults give the figures above."""
 
-    lr: float = 1e-3  #: learning rate of the discriminator at the beginning
-    epochs: int = 7  #: passes over the training images
     kernel: Literal[4, 5] = 5  #: of the generator's layers with stride 2
     dropout: float = 0.0  #: in the discriminator
     label_noise: float = 0.0  #: targets are this much off 1 and 0, at most
