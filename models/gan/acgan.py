@@ -3,10 +3,9 @@ r"""Auxiliary classifier GAN: the discriminator recognises the digit instead of 
 Paper: Odena, Olah and Shlens, Conditional image synthesis with auxiliary classifier GANs, ICML
 2017, arXiv:1610.09585
 
-Expect: not run at full size yet; to be reached: 97 % or more of the generated digits recognised as
-what was asked for, by a classifier that was trained apart (a generator that is not told: 10 %; real
-digits: 99.25), and a diversity within a digit of 0.5 or more of the real one (always the same ten
-images: 0)
+Expect: 99.75 % of the generated digits recognised as what was asked for, by a classifier that was
+trained apart (a generator that is not told: 10 %; real digits: 99.25), and a diversity within a
+digit of 0.98 of the real one (always the same ten images: 0), at a quarter of the width
 
 G makes an image of noise and a class, as in ``cgan.py``. D sees the image alone, and has a second
 head that says which class it shows, p(c|x). Both sides lower the cross-entropy of the class:
@@ -26,10 +25,9 @@ Where it differs from the paper: MNIST and the popular version's networks, which
 between the head's two layers, so that they are one. Its losses are the same (both phases, real and
 generated images).
 
-At full size it was not run yet. A quarter of the width, 1,718 steps of 32 images (``--width 0.25
---batch-size 32 --epochs 1 --lr 5e-4 --lr-generator 1e-3 --ema 0.995``), reached 93.1 % and a
-diversity of 0.82, where CGAN has 80.9 and 0.95: 97 % is a figure to reach, not one that was
-reached.
+The defaults are six epochs at a quarter of the width, which is what was run. After the first one 93
+% were recognised; then the class head is nearly always right, and the score's loss ends at 1.388,
+next to 2 ln 2: D is undecided, and G no longer learns from it. ``--width 1`` was not run.
 """
 
 from __future__ import annotations
