@@ -4,6 +4,7 @@ is (models ``dcgan_polynomials`` and ``wgan_polynomials``)."""
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,3 +63,26 @@ def test_what_the_measure_says() -> None:
 def test_as_picture() -> None:
     image = as_picture(np.full((1, 1, 40, 40), 1 / math.sqrt(40), np.float32))
     assert image[20, 20] == pytest.approx(0.7)
+
+
+def test_the_critic_teaches_what_a_polynomial_is(tmp_path: Path) -> None:
+    """Budget: 400 steps of a thirty-second of the critic's filters, 133 of the generator, 17 s: a
+    residual of .16 or less, rows of a mean length within .15 of 1, a Fréchet distance of 13 or
+    less. Seeds 0 and 1 gave .099 and .067, .99 and 1.07, 4.9 and 7.7. An untrained generator has
+    .38, .19 and 35, white noise a residual of .875."""
+    config = wgan_polynomials.Config(
+        out=str(tmp_path / "run"),
+        width=0.03125,
+        width_generator=0.125,
+        batch_size=32,
+        epochs=1,
+        train_samples=12_800,
+        validation=300,
+        test_samples=1000,
+        schedule="constant",
+        ema=0.95,
+        film=10_000,
+    )
+    figures = wgan_polynomials.train(config).metrics
+    assert figures["residual"] <= 0.16 and figures["frechet"] <= 13
+    assert abs(figures["row_norm"] - 1) <= 0.15
