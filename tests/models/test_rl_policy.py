@@ -17,7 +17,7 @@ import pytest
 import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.rl import Rollout, make
-from minigrad.train import RunError, save_safetensors
+from minigrad.train import Run, RunError, save_safetensors
 from models.autoencoders.state import StateAutoencoder, mountain_car_box
 from models.rl import a2c, actor_critic, ppo, reinforce, reinforce_baseline
 from models.rl.networks import ActorCritic, PolicyConfig, advantages, kept
@@ -39,6 +39,18 @@ TINY: dict[str, Any] = {
     "hidden": (8,),
     "watch_episodes": 1,
     "evaluation_episodes": 2,
+}
+
+
+#: what MountainCarContinuous-v0 is played with
+CAR: dict[str, Any] = {
+    "env": "MountainCarContinuous-v0",
+    "hold": 16,
+    "normalise": True,
+    "scale_rewards": True,
+    "rollout": 64,
+    "lam": 0.95,
+    "epoch_steps": 25_600,
 }
 
 
@@ -378,6 +390,41 @@ def test_choices_and_boxes(name: str, env: str, tmp_path: Path) -> None:
     assert low <= metrics["lowest_return"] <= metrics["mean_return"] <= high
 
 
+class Killed(BaseException):
+    """Ends a run at once, as nothing catches it."""
+
+
+@pytest.mark.parametrize("name", ["a2c", "ppo"])
+def test_resumed_with_everything_that_has_a_state(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running statistics, the scale of rewards, a deviation that is being kept up."""
+    module = ALL[name]
+    options = {**TINY, **CAR, "epochs": 3, "epoch_steps": 60, "rollout": 15, "watch_episodes": 0}
+    if name == "ppo":
+        options["passes"] = 2
+
+    def config(folder: str, **more: Any) -> Any:
+        return module.Config(out=str(tmp_path / folder), **{**options, **more})
+
+    module.train(config("unbroken"))
+    real = Run.save
+
+    def save(self: Run) -> None:
+        real(self)
+        raise Killed
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "save", save)
+            with pytest.raises(Killed):
+                module.train(config("killed", resume=True))
+    module.train(config("killed", resume=True))
+    for file in ("model.safetensors", "metrics.jsonl"):
+        a, b = (tmp_path / folder / file for folder in ("unbroken", "killed"))
+        assert a.read_bytes() == b.read_bytes(), file
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_an_unsuitable_environment_leaves_no_folder(name: str, tmp_path: Path) -> None:
     module = ALL[name]
@@ -410,18 +457,6 @@ def test_online_it_balances_the_pole(tmp_path: Path) -> None:
     """150,000 steps; one seed reached 378."""
     config = actor_critic.Config(seed=0, epochs=3, out=str(tmp_path / "run"))
     assert actor_critic.train(config).metrics["mean_return"] >= 195
-
-
-#: what MountainCarContinuous-v0 is played with
-CAR: dict[str, Any] = {
-    "env": "MountainCarContinuous-v0",
-    "hold": 16,
-    "normalise": True,
-    "scale_rewards": True,
-    "rollout": 64,
-    "lam": 0.95,
-    "epoch_steps": 25_600,
-}
 
 
 def test_it_gets_up_the_hill(tmp_path: Path) -> None:
