@@ -248,7 +248,8 @@ def plot_policy(values: Any, arrows: Any, title: str = "", label: str = "value")
     figure = _figure(0.9 * width + 1.6, 0.9 * height + 0.7)
     ax = figure.subplots()
     image = ax.imshow(numbers, cmap="Blues")
-    middle = np.nanmin(numbers) + 0.6 * np.ptp(numbers[np.isfinite(numbers)])
+    known = numbers[np.isfinite(numbers)]
+    middle = known.min() + 0.6 * np.ptp(known) if known.size else 0.0
     for row, column in np.argwhere(np.isfinite(numbers)):
         value, (right, down) = numbers[row, column], ways[row, column]
         colour = "white" if value > middle else "black"

@@ -115,5 +115,7 @@ def test_policies() -> None:
     }  # fmt: skip
     heads = [(t.xy[0] - t.xyann[0], t.xy[1] - t.xyann[1]) for t in ax.texts if not t.get_text()]
     np.testing.assert_allclose(heads, [(0.4, 0), (0, -0.4)], atol=1e-9)  # the picture's y is down
+    nothing = plot_policy(np.full_like(values, np.nan), arrows).axes[0]  # nothing was tried yet
+    assert not nothing.texts
     with pytest.raises(ValueError, match="plot_policy: expected values"):
         plot_policy(values, arrows[:1])
