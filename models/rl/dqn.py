@@ -35,7 +35,7 @@ last layer gives a value V(s) and advantages A(s, a), and
 
 Where it differs: Adam for RMSprop, small dense networks for images, and settings of that size.
 
-    python -m models.rl.dqn --env Acrobot-v1 --epochs 20
+    python -m models.rl.dqn --env Acrobot-v1 --epochs 20 --lr 1e-3 --watch-episodes 50
 """
 
 from __future__ import annotations
