@@ -11,12 +11,59 @@ import pytest
 
 import minigrad as mg
 from minigrad.rl import Batch, make_vector, six_states_table, value_iteration
-from minigrad.train import Run, RunError, load_safetensors
-from models.rl import double_dqn, dqn, prioritised_dqn, q_learning, sarsa, world
+from minigrad.train import Run, RunError, load_safetensors, main
+from models.rl import common, double_dqn, dqn, prioritised_dqn, q_learning, sarsa, world
 from models.rl.common import mlp
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("gymnasium")
+
+
+# --------------------------------------------------------------------------- what agents share
+def test_an_environment_without_a_time_limit_gets_one() -> None:
+    """Else an agent that walks in a circle is evaluated for ever."""
+    for env, options in (
+        ("CliffWalking-v1", {"max_episode_steps": common.LIMIT}),
+        ("CartPole-v1", {}),
+        ("minigrad/SixStates", {}),
+    ):
+        assert common.limited(common.RLConfig(env=env), {}) == options
+
+
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for env in ("Pendulum-v1", "NoPole-v1", "CartPole-v99"):
+        with pytest.raises(SystemExit) as stop:
+            main(dqn.train, dqn.Config, ["--env", env, "--out", str(tmp_path / "run")])
+        out, err = capsys.readouterr()
+        assert stop.value.code == 1 and out == "" and err.count("\n") == 1
+        assert err.startswith("python -m models.rl.dqn: error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_episodes_that_judge_are_not_those_that_choose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training, the choice of the epoch and the last word have seeds apart."""
+    seeds: dict[str, set[int]] = {"watch": set(), "end": set(), "training": set()}
+    real, real_seed = common.evaluate, dqn.fresh_seed
+
+    def evaluate(policy: Any, env: Any, episodes: int, seed: int, **options: Any) -> Any:
+        seeds["watch" if episodes == 3 else "end"] |= set(range(seed, seed + episodes))
+        return real(policy, env, episodes, seed, **options)
+
+    def fresh_seed() -> int:
+        seeds["training"].add(real_seed())
+        return max(seeds["training"])
+
+    monkeypatch.setattr(common, "evaluate", evaluate)
+    monkeypatch.setattr(dqn, "fresh_seed", fresh_seed)
+    dqn.train(dqn.Config(**small(tmp_path / "run", watch_episodes=3, evaluation_episodes=5)))
+    assert len(seeds["watch"]) == 3 and len(seeds["end"]) == 5 and len(seeds["training"]) == 2
+    assert not (
+        seeds["watch"] & seeds["end"] or seeds["training"] & (seeds["watch"] | seeds["end"])
+    )
 
 
 # ------------------------------------------------------------------------------------- tables
