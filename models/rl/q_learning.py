@@ -215,7 +215,9 @@ def picture_table(run: Run, table: Table, title: str) -> None:
     values, best = table.array.max(1), table.array.argmax(1)
     arrows = np.array(ARROWS[name], float)[best]
     never = (table.array == 0).all(1)  # ends, and cells that nobody stands on
-    values[never], arrows[never] = np.nan, 0
+    arrows[never] = 0
+    if not never.all():
+        values[never] = np.nan
     shape = (-1, COLUMNS[name])
     run.picture("policy", plot_policy(values.reshape(shape), arrows.reshape(*shape, 2), title))
 
