@@ -64,6 +64,8 @@ class PolicyConfig(NetworkConfig):
         self.expect("clip_norm", self.clip_norm > 0, "a positive number")
         self.expect("std", self.std > 0, "a positive number")
         self.expect("encoder", not (self.encoder and self.normalise), "none beside --normalise")
+        there = self.encoder is None or (Path(self.encoder) / WEIGHTS).is_file()
+        self.expect("encoder", there, "the folder of a run of autoencoders.state or none")
 
 
 class ActorCritic(nn.Module):
@@ -208,6 +210,7 @@ def load_encoder(folder: str, inputs: int) -> nn.Module:
     model = StateAutoencoder(*mountain_car_box())
     try:
         model.load_state_dict(load_safetensors(Path(folder) / WEIGHTS))
-    except (OSError, CheckpointError, RuntimeError, KeyError) as error:
-        raise RunError(f"encoder: expected a run of autoencoders.state, got {error}") from None
+    except (OSError, CheckpointError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(f"encoder: expected a run of autoencoders.state, got {reason}") from None
     return frozen_encoder(model)

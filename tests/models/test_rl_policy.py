@@ -212,6 +212,9 @@ def test_a_frozen_encoder(tmp_path: Path) -> None:
 
 
 def test_an_encoder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="encoder: expected the folder of a run of autoencoders"):
+        agent_of(REACH, encoder=str(tmp_path))
+    save_safetensors(tmp_path / "model.safetensors", nn.Linear(2, 3).state_dict())
     with pytest.raises(RunError, match=r"expected an environment of states \(2,\), got \(3,\)"):
         agent_of(REACH, encoder=str(tmp_path))
     with pytest.raises(RunError, match="encoder: expected a run of autoencoders.state, got"):
