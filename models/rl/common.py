@@ -40,6 +40,7 @@ from minigrad.visualize import plot_curves
 # Seeds of the environments that are not trained in: to choose the epoch, and for the last word.
 # Training draws its own from 0 to 2^30.
 WATCH_SEED, TEST_SEED = 2**30, 2**30 + 2**20
+SHOWN = 120  # steps of an episode in a picture
 LIMIT = 1000  # steps of an episode in an evaluation, where the environment sets none
 
 
@@ -247,7 +248,8 @@ def conclude(
 
 
 def episode_figure(policy: Policy, env: Any, title: str) -> Any:
-    r"""The observations, actions and rewards of one episode, step by step, as a figure."""
+    r"""The observations, actions and rewards of one episode, step by step, as a figure; of a long
+    one the beginning, lest an agent that goes to and fro be a block of ink."""
     observation, _ = env.reset(seed=TEST_SEED)
     history: list[dict[str, Any]] = []
     total, done = 0.0, False
@@ -260,6 +262,9 @@ def episode_figure(policy: Policy, env: Any, title: str) -> Any:
         done = terminated or truncated
         total += float(reward)
         history.append({"step": len(history), **line, "return": total})
+    if len(history) > SHOWN:
+        history = history[:SHOWN]
+        title += f", the first {SHOWN} steps"
     kinds = {
         kind: {name.split()[-1]: name for name in history[0] if name.startswith(kind)}
         for kind in ("observation", "action")
