@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.rl import Batch, make_vector, six_states_table, value_iteration
+from minigrad.rl import Batch, make, make_vector, six_states_table, value_iteration
 from minigrad.train import Run, RunError, load_safetensors, main
 from models.rl import common, double_dqn, dqn, prioritised_dqn, q_learning, sarsa, world
 from models.rl.common import mlp
@@ -28,6 +28,21 @@ def test_an_environment_without_a_time_limit_gets_one() -> None:
         ("minigrad/SixStates", {}),
     ):
         assert common.limited(common.RLConfig(env=env), {}) == options
+
+
+def test_of_a_long_episode_the_beginning_is_drawn() -> None:
+    def balances(x: np.ndarray) -> np.ndarray:
+        return (x[:, 2] + x[:, 3] > 0).astype(np.int64)
+
+    for policy, steps, words in (
+        (balances, common.SHOWN, f"T, the first {common.SHOWN} steps"),
+        (lambda x: np.zeros(len(x), np.int64), 9, "T"),
+    ):
+        figure = common.episode_figure(policy, make("CartPole-v1"), "T")
+        assert figure.get_suptitle() == words
+        counts = {len(line.get_xdata()) for ax in figure.axes for line in ax.lines}
+        assert len(counts) == 1 and abs(counts.pop() - steps) <= 1
+        assert [len(ax.lines) for ax in figure.axes] == [4, 1, 1]
 
 
 def test_a_mistake_is_one_line_and_leaves_nothing(
