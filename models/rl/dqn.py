@@ -4,7 +4,8 @@ Paper: Mnih et al., Human-level control through deep reinforcement learning, Nat
 (first as arXiv:1312.5602)
 
 Expect: a mean return of 475 or more on CartPole-v1 on 4 of 5 seeds after 50,000 steps (random 22.6,
-always the same action 9.3; the limit is 500); -90 or more on Acrobot-v1 (random -497)
+always the same action 9.3; the limit is 500); -90 or more on Acrobot-v1 on 4 of 5 seeds after
+100,000 (random -497)
 
 Q(s, a; w) is a network from observations to the values of all actions. It learns from a memory of
 transitions (s, a, r, s', d), d = 1 where the world ended, drawn at random:
