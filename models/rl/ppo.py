@@ -3,7 +3,8 @@ r"""PPO: proximal policy optimisation.
 Paper: Schulman et al., Proximal policy optimization algorithms, 2017, arXiv:1707.06347
 
 Expect: a mean return of 500 on CartPole-v1 after 100,000 steps, with 5 of 5 seeds (random: 21);
--87.3 or more on Acrobot-v1 (random: -497), -178.6 or more on Pendulum-v1 (random: -1202)
+-87.3 or more on Acrobot-v1 (random: -497), -178.6 or more on Pendulum-v1 (random: -1202), 94.0 or
+more on MountainCarContinuous-v0 (do nothing: 0)
 
 A policy plays for a while, and learns from the same steps several times. The gradient of the
 expected advantage is that of a ratio,

@@ -27,7 +27,9 @@ more so. It is right on average and noisy, which is what the baseline is for. Th
 the epochs that a separate evaluation chose; after other epochs five seeds had from 275 to 500, and
 with the baseline, from the second epoch on, 495 or more.
 
-Other environments: ``--env MountainCarContinuous-v0 --hold 16 --normalise --lr 0.01 --epochs 5``.
+Other environments: ``--env MountainCarContinuous-v0 --hold 16 --normalise --lr 0.01 --epochs 5``
+reached 90.6, 69.4, 91.8, 73.1 and 91.3 with seeds 0 to 4, so above 90 in three of five; the
+baseline, with the same options, 92.6 or more in all.
 """
 
 from __future__ import annotations
