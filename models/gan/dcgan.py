@@ -23,12 +23,17 @@ kernels that the stride divides (``--kernel 4``), gradients cut to a size (``--c
 mean of the weights of the last thousand steps (``--ema 0.999``).
 
 Where it differs from the paper: MNIST, in [0, 1] by a sigmoid, instead of colour images by a tanh.
-The discriminator has no batch norm, and then weights must not begin as small as the paper's
-(``networks.py``). The generator's rate is twice the discriminator's, which would be ahead.
+Weights do not begin as small as the paper's (``networks.py``). The generator's rate is twice the
+discriminator's, which would be ahead.
 
-``--width 1`` has a popular version's 1,301,505 and 1,080,577 numbers. It trains with RMSprop at
-2e-4, and half of it for the generator (``--optimizer rmsprop --lr-generator 1e-4``), for 40,000
-steps of 64 images.
+What the discriminator is decides what the generator learns. As narrow as the generator and without
+batch norm (``--width-discriminator none --no-batch-norm``) its loss stays near 2 ln 2, it knows
+little, and after 3,436 steps the score was 6.2. Twice as wide and with batch norm, but with the
+generator's own rate (``--lr 1e-3``), its loss fell to 0.33 and the score came to rest at 8.4.
+
+``--width 1 --width-discriminator 1 --no-batch-norm`` has a popular version's 1,301,505 and
+1,080,577 numbers. It trains with RMSprop at 2e-4, and half of it for the generator (``--optimizer
+rmsprop --lr 2e-4 --lr-generator 1e-4``), for 40,000 steps of 64 images.
 """
 
 from __future__ import annotations
