@@ -135,6 +135,7 @@ def test_diversity_sees_a_class_that_always_looks_the_same() -> None:
 # ------------------------------------------------------------------------------------ learning
 SMALL: dict[str, Any] = {"width": 0.125, "batch_size": 32, "epochs": 1, "train_images": 16_000}
 SMALL |= {"validation": 500, "samples": 1000, "schedule": "constant", "ema": 0.99}
+SMALL |= {"width_discriminator": None, "batch_norm": False}
 
 
 def test_acgan_learns(tmp_path: Path) -> None:
@@ -147,10 +148,12 @@ def test_acgan_learns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_cgan_learns(tmp_path: Path) -> None:
-    """A class beside the image is learned later than one in the loss. The same budget: 16 %
-    recognised as what was asked for. Seed 0 gave 26.0 %, diversity 1.04. Miss: 10 %."""
-    metrics = cgan.train(cgan.Config(out=str(tmp_path / "run"), **SMALL)).metrics
-    assert metrics["recognised_accuracy"] >= 0.16 and metrics["diversity"] >= 0.5
+    """A class beside the image is learned later than one in the loss. The same budget, with a
+    better discriminator: 22 % recognised as what was asked for. Seed 0 gave 33.9 %, diversity 0.93.
+    Miss: 10 %."""
+    better = {"width_discriminator": 0.25, "batch_norm": True, "schedule": "cosine"}
+    metrics = cgan.train(cgan.Config(out=str(tmp_path / "run"), **{**SMALL, **better})).metrics
+    assert metrics["recognised_accuracy"] >= 0.22 and metrics["diversity"] >= 0.5
 
 
 @pytest.mark.slow
