@@ -21,10 +21,10 @@ Where it differs from the paper: its networks are dense, with maxout units in D,
 Parzen windows of their samples; these are the convolutions of the popular version. What is asked
 for is drawn evenly, and never the label of a real image of the batch.
 
-The defaults are six epochs at a quarter of the width, which is what was run. The Fréchet distance is
-0.05 (as many real digits: 0.02), and the nearest of 20,000 samples errs on 5.5 % of the test digits
-(the nearest real one: 4.0). Without batch norm and with a discriminator as narrow as the generator 81 % were recognised after an epoch.
-``--width 1`` was not run.
+The defaults are six epochs at a quarter of the width, which is what was run. The Fréchet distance
+is 0.05 (as many real digits: 0.02), and the nearest of 20,000 samples errs on 5.5 % of the test
+digits (the nearest real one: 4.0). Without batch norm and with a discriminator as narrow as the
+generator 81 % were recognised after an epoch. ``--width 1`` was not run.
 """
 
 from __future__ import annotations
