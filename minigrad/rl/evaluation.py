@@ -158,7 +158,8 @@ def record_episode(
         options: for the environment.
 
     Raises:
-        ImportError: what the environment draws with is missing (pygame for most), or Pillow.
+        ImportError: what the environment draws with is missing (for most of gymnasium's own,
+            ``pip install 'minigrad[films]'`` brings it), or Pillow.
         ValueError: the environment cannot draw itself.
     """
     if "rgb_array" not in make(env, **options).metadata.get("render_modes", ()):
