@@ -457,7 +457,7 @@ def test_it_balances_the_pole(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_online_it_balances_the_pole(tmp_path: Path) -> None:
-    """150,000 steps; one seed reached 378."""
+    """150,000 steps; two seeds reached 384 and 500 with as many."""
     config = actor_critic.Config(seed=0, epochs=3, out=str(tmp_path / "run"))
     assert actor_critic.train(config).metrics["mean_return"] >= 195
 
