@@ -103,11 +103,9 @@ class GANConfig(GameConfig, ImageTrainingConfig):
 
 
 @dataclass
-class BodyConfig(GANConfig):
-    r"""The options of the GANs that have the common body (``networks.py``), and a way to train them
-    that a CPU has the time for: small generators, and discriminators that are not too small for
-    them. What the generator is told is worth as much as the discriminator knows.
-    """
+class DigitsConfig(GANConfig):
+    r"""A way to train GANs of digits that a CPU has the time for: a quarter of the width, and many
+    steps of few images."""
 
     lr: float = 5e-4  #: learning rate of the discriminator at the beginning
     lr_generator: float | None = 1e-3  #: of the generator; none: the same
@@ -116,11 +114,20 @@ class BodyConfig(GANConfig):
     ema: float = 0.999  #: samples are of a moving average of the generator's weights; 0: of them
     epochs: int = 6  #: passes over the training images
     film: int = 500  #: steps between two pictures of the film
-    width: float = 0.25  #: multiplies the generator's numbers of filters; 1: the sources' networks
-    width_discriminator: float | None = 0.5  #: the discriminator's; none: the same
+    width: float = 0.25  #: multiplies the numbers of filters; 1: the sources' networks
+
+    quick_values: ClassVar = {**GANConfig.quick_values, "ema": 0.9}
+
+
+@dataclass
+class BodyConfig(DigitsConfig):
+    r"""The options of the GANs that have the common body (``networks.py``). Their discriminators
+    are not as small as their generators: what the one knows is what the other can learn."""
+
+    width_discriminator: float | None = 0.5  #: the width of the discriminator; none: the same
     batch_norm: bool = True  #: in the discriminator too
 
-    quick_values: ClassVar = {**GANConfig.quick_values, "width_discriminator": 0.125, "ema": 0.9}
+    quick_values: ClassVar = {**DigitsConfig.quick_values, "width_discriminator": 0.125}
 
     def check(self) -> None:
         super().check()

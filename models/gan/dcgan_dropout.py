@@ -31,17 +31,15 @@ from typing import Literal
 from minigrad import Tensor, nn
 from minigrad.train import Result, Run, main
 from models import judge
-from models.gan.common import Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import DigitsConfig, Game, Loaders, judged, pictures, play
 from models.gan.networks import FromTanh, ShallowDiscriminator, filters, initialise, up
 
 
 @dataclass
-class Config(GANConfig):
+class Config(DigitsConfig):
     r"""The options."""
 
     noise: Literal["uniform", "normal"] = "normal"
-    lr: float = 1e-4
-    lr_generator: float | None = 2e-4
     dropout: float = 0.25  #: in the discriminator
 
     def check(self) -> None:

@@ -31,12 +31,12 @@ from typing import Literal
 from minigrad import Tensor, nn
 from minigrad.train import Result, Run, main
 from models import judge
-from models.gan.common import Game, GANConfig, Loaders, judged, pictures, play
+from models.gan.common import DigitsConfig, Game, Loaders, judged, pictures, play
 from models.gan.networks import FromTanh, ShallowDiscriminator, filters, initialise, up
 
 
 @dataclass
-class Config(GANConfig):
+class Config(DigitsConfig):
     r"""The options."""
 
     data: Literal["mnist", "fashion"] = "mnist"  #: digits or clothes
