@@ -19,6 +19,10 @@ which brings activations of any mean and variance near 0 and 1 by itself, given 
     discriminator   [convolution 5 x 5, stride 2 - leaky ReLU .2 - dropout .4] with 64 and 128
                     filters - one score
 
+With the defaults it was not run to the end. One epoch (``--epochs 1 --schedule constant --ema
+0.99``) gave a score of 4.6, a Fréchet distance of 3.9 (untrained: 27) and classes between 2 and 30
+%: the smallest networks of the family.
+
 ``--data fashion`` has the clothes of Fashion-MNIST, as the popular version, whose optimiser is
 RMSprop at 1e-3 for both sides (``--optimizer rmsprop --lr 1e-3``).
 """
