@@ -4,8 +4,8 @@ Paper: Radford, Metz and Chintala, Unsupervised representation learning with dee
 generative adversarial networks, ICLR 2016, arXiv:1511.06434; the game: Goodfellow et al.,
 Generative adversarial networks, NeurIPS 2014, arXiv:1406.2661
 
-Expect: not run at full size yet; to be reached: a judge's score of 8.5 or more (real digits: 9.7;
-noise: 1.0; always the same digit: 1.0), every class between 5 and 20 % of the samples
+Expect: a judge's score of 8.5 (real digits: 9.7; noise: 1.0; always the same digit: 1.0), every
+class between 8.9 and 11.4 % of the samples, at a quarter of the width
 
 The discriminator's score D(x) is a logit: sigma(D(x)) is its probability that x is real. It lowers
 the cross-entropy, and the generator makes it take samples for real:
@@ -29,7 +29,10 @@ discriminator's, which would be ahead.
 What the discriminator is decides what the generator learns. As narrow as the generator and without
 batch norm (``--width-discriminator none --no-batch-norm``) its loss stays near 2 ln 2, it knows
 little, and after 3,436 steps the score was 6.2. Twice as wide and with batch norm, but with the
-generator's own rate (``--lr 1e-3``), its loss fell to 0.33 and the score came to rest at 8.4.
+generator's own rate (``--lr 1e-3``), its loss fell to 0.33 and the score came to rest at 8.4. The
+defaults, six epochs, end with a loss of 0.41, a Fréchet distance of 0.08 (as many real digits:
+0.02), and 20,000 samples of which the nearest one errs on 9.5 % of the test digits (the nearest
+real one: 4.0).
 
 ``--width 1 --width-discriminator 1 --no-batch-norm`` has a popular version's 1,301,505 and
 1,080,577 numbers. It trains with RMSprop at 2e-4, and half of it for the generator (``--optimizer
