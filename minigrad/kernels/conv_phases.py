@@ -12,9 +12,9 @@ each phase is a convolution of g with stride 1 and every s-th place of the kerne
 the same windows of g, T = ceil(k / s) long, so one matrix of columns serves them all: of a row of
 phases side by side, which have the same rows of the kernel, one product makes whole rows of gx.
 
-Adding columns up instead (``scatter``) moves k k values for each of g; here they are (T + 1) s.
-Where s does not divide k, the last places of some phases are zeros: up to 4/3 of the work for 3 by
-3 with stride 2, 6/5 for 5 by 5.
+Adding columns up instead (``scatter``) makes k k numbers for each position of g, and adds each to a
+pixel; here T T are copied for each, and s s pixels are written. Where s does not divide k, some
+products are with zeros: 4/3 of the work for 3 by 3 with stride 2, 6/5 for 5 by 5.
 """
 
 from __future__ import annotations

@@ -116,7 +116,11 @@ class ReplayBuffer:
             array[places] = value
         self._next = (self._next + n) % self.capacity
         self._size = min(self._size + n, self.capacity)
+        self._added(places)
         return places
+
+    def _added(self, places: np.ndarray) -> None:
+        r"""Called when new transitions are at ``places`` (N,)."""
 
     def sample(self, count: int, generator: np.random.Generator) -> Batch:
         r"""``count`` transitions, drawn evenly, with repetition.
@@ -290,18 +294,8 @@ class PrioritizedReplayBuffer(ReplayBuffer):
         self._tree = SumTree(capacity)
         self._largest = 1.0  # p^alpha of the worst so far
 
-    def add(
-        self,
-        observations: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        next_observations: np.ndarray,
-        terminated: np.ndarray,
-    ) -> np.ndarray:
-        r"""Remember N transitions, with the largest priority so far; see :class:`ReplayBuffer`."""
-        places = super().add(observations, actions, rewards, next_observations, terminated)
+    def _added(self, places: np.ndarray) -> None:
         self._tree[places] = self._largest
-        return places
 
     def sample(self, count: int, generator: np.random.Generator, beta: float = 1.0) -> Batch:
         r"""``count`` transitions: one from each of ``count`` equal parts of the sum of priorities,

@@ -25,9 +25,10 @@ Where it differs from the paper: MNIST and the popular version's networks, which
 between the head's two layers, so that they are one. Its losses are the same (both phases, real and
 generated images).
 
-The defaults are six epochs at a quarter of the width, which is what was run. After the first one 93
-% were recognised; then the class head is nearly always right, and the score's loss ends at 1.388,
-next to 2 ln 2: D is undecided, and G no longer learns from it. ``--width 1`` was not run.
+The defaults are six epochs at a quarter of the width, which is what was run. One epoch (``--epochs
+1 --schedule constant --ema 0.995``) had 93 %. Then the class head is nearly always right, and the
+score's loss ends at 1.388, next to 2 ln 2: D is undecided, and G no longer learns from it.
+``--width 1`` was not run.
 """
 
 from __future__ import annotations

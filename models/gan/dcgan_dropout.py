@@ -19,8 +19,7 @@ The tanh's [-1, 1] is brought to pixels in [0, 1], and the discriminator begins 
 Without dropout and with equal rates the discriminator is ahead: its loss falls far below 2 ln 2.
 
 With the defaults it was not run to the end. One epoch (``--epochs 1 --schedule constant --ema
-0.99``) gave a score of 6.1, a Fréchet distance of 1.5 (untrained: 27) and classes between 6 and 16
-%; with a fifth of the learning rates, 4.4.
+0.99``) gave a score of 6.1, a Fréchet distance of 1.5 (untrained: 27) and classes from 6 to 16 %.
 
 A popular version trains for 500 epochs with batches of 256 (``--epochs 500 --batch-size 256
 --lr 5e-5 --lr-generator 1e-4 --width 1``), after which its losses are .730 and 1.361, near ln 2 and

@@ -19,9 +19,8 @@ samples from data it says 1/2, L_D = 1/4 and L_G = 1/8.
 
 The defaults are five epochs at a quarter of the width, without batch norm in the discriminator,
 which is what was run: the score was 6.4 after the first, 7.7 after the third and not above that
-later. The discriminator's loss stays at two thirds of the undecided 1/4: it knows little. With
-batch norm (``--batch-norm --lr 5e-4``) the first 900 steps were slower: a score of 4.9 where
-cross-entropy had 6.3; it was not run to the end. ``--width 1`` was not run.
+later. The discriminator's loss stays at two thirds of the undecided 1/4: it knows little.
+``--batch-norm`` and ``--width 1`` were not run.
 
 A popular version trains with RMSprop at 2e-4 and half of it for the generator (``--optimizer
 rmsprop --lr 2e-4 --lr-generator 1e-4``), and without the factors 1/2.
@@ -43,7 +42,7 @@ class Config(BodyConfig):
 
     lr: float = 1e-3  #: learning rate of the discriminator at the beginning
     epochs: int = 5  #: passes over the training images
-    batch_norm: bool = False  #: in the discriminator too: squared scores of any size need none
+    batch_norm: bool = False  #: in the discriminator too
 
 
 class LSGAN(Game):

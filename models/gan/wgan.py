@@ -87,7 +87,7 @@ class Config(BodyConfig):
     def check(self) -> None:
         super().check()
         self.expect("clip", self.clip > 0, "a positive number")
-        self.expect("batch_norm", not self.batch_norm, "no, as its slope would be a batch's")
+        self.expect("batch_norm", not self.batch_norm, "False, as a slope is of one image")
         self.expect("penalty", self.penalty >= 0, "a number >= 0")
 
 

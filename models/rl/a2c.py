@@ -40,14 +40,14 @@ from dataclasses import dataclass
 
 from minigrad import Tensor, nn, optim
 from minigrad.nn.utils import clip_grad_norm_
-from minigrad.rl import Collector, RewardScale, Rollout, make_vector
-from minigrad.train import Result, Run, main
-from models.rl.common import check_environment, conclude, fresh_seed, rounds, watch
-from models.rl.networks import ActorCritic, PolicyConfig, advantages, kept
+from minigrad.rl import Rollout
+from minigrad.train import Result, main
+from models.rl.networks import ActorCritic, advantages, kept
+from models.rl.on_policy import RolloutConfig, train_on_rollouts
 
 
 @dataclass
-class Config(PolicyConfig):
+class Config(RolloutConfig):
     r"""The options; the defaults give the figure above."""
 
     lr: float = 7e-4  #: learning rate of RMSprop
@@ -55,7 +55,6 @@ class Config(PolicyConfig):
     epoch_steps: int = 50_000  #: steps of the environment in an epoch, those of all copies together
     lam: float = 1.0  #: lambda of the generalised advantages
     rollout: int = 5  #: steps of each copy between two updates
-    scale_rewards: bool = False  #: divide rewards by the deviation of their returns
 
     def check(self) -> None:
         super().check()
@@ -88,23 +87,13 @@ def learn(
 
 def train(config: Config) -> Result:
     r"""Play, learn, and keep the epoch that plays best."""
-    env = check_environment(config, "A2C", ["Box"], ["Discrete", "Box"])
-    run = Run(config)
-    agent = ActorCritic(env, config).to(run.device)
-    optimizer = optim.RMSprop(agent.learned(), lr=config.lr, alpha=0.99, eps=1e-5)
-    scale = RewardScale(config.copies, config.gamma) if config.scale_rewards else None
-    collector = Collector(make_vector(config.env, config.copies), agent.draw, scale)
-    run.track(agent=agent, optimizer=optimizer, **({"scale": scale} if scale else {}))
-    for _ in run.epochs(config.epochs):
-        collector.reset(fresh_seed())
-        agent.restart()
-        for _ in rounds(run, config, config.rollout * config.copies):
-            rollout = collector.collect(config.rollout)
-            run.record(**learn(agent, optimizer, rollout, config))
-            agent.learn_to_see(rollout)
-        watch(run, config, agent, agent.best)
-    panels = {"value loss": {"value_loss": "value_loss"}, "entropy": {"entropy": "entropy"}}
-    return conclude(run, config, agent, agent.best, f"A2C on {config.env}", panels)
+    return train_on_rollouts(
+        config,
+        "A2C",
+        config.rollout,
+        lambda weights: optim.RMSprop(weights, lr=config.lr, alpha=0.99, eps=1e-5),
+        lambda agent, optimizer, rollout, left: learn(agent, optimizer, rollout, config),
+    )
 
 
 if __name__ == "__main__":

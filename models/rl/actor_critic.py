@@ -31,20 +31,19 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, optim
 from minigrad.nn.utils import clip_grad_norm_
-from minigrad.rl import Collector, RewardScale, Rollout, make_vector
-from minigrad.train import Result, Run, main
-from models.rl.common import check_environment, conclude, fresh_seed, rounds, watch
-from models.rl.networks import ActorCritic, PolicyConfig
+from minigrad.rl import Rollout
+from minigrad.train import Result, main
+from models.rl.networks import ActorCritic
+from models.rl.on_policy import RolloutConfig, train_on_rollouts
 
 
 @dataclass
-class Config(PolicyConfig):
+class Config(RolloutConfig):
     r"""The options; the defaults give the figure above."""
 
     lr: float = 3e-4  #: learning rate of Adam
     epochs: int = 10  #: parts of the training, with a checkpoint and an evaluation after each
     epoch_steps: int = 50_000  #: steps of the environment in an epoch, those of all copies together
-    scale_rewards: bool = False  #: divide rewards by the deviation of their returns
 
 
 def losses(
@@ -92,24 +91,13 @@ def learn(
 
 def train(config: Config) -> Result:
     r"""Play, learn, and keep the epoch that plays best."""
-    env = check_environment(config, "actor-critic", ["Box"], ["Discrete", "Box"])
-    run = Run(config)
-    agent = ActorCritic(env, config).to(run.device)
-    optimizer = optim.Adam(agent.learned(), lr=config.lr)
-    scale = RewardScale(config.copies, config.gamma) if config.scale_rewards else None
-    collector = Collector(make_vector(config.env, config.copies), agent.draw, scale)
-    run.track(agent=agent, optimizer=optimizer, **({"scale": scale} if scale else {}))
-    for _ in run.epochs(config.epochs):
-        collector.reset(fresh_seed())
-        agent.restart()
-        for _ in rounds(run, config, config.copies):
-            step = collector.collect(1)
-            if step.valid.any():
-                run.record(**learn(agent, optimizer, step, config))
-                agent.learn_to_see(step)
-        watch(run, config, agent, agent.best)
-    panels = {"value loss": {"value_loss": "value_loss"}, "entropy": {"entropy": "entropy"}}
-    return conclude(run, config, agent, agent.best, f"Actor-critic on {config.env}", panels)
+    return train_on_rollouts(
+        config,
+        "Actor-critic",
+        1,
+        lambda weights: optim.Adam(weights, lr=config.lr),
+        lambda agent, optimizer, step, left: learn(agent, optimizer, step, config),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 r"""What the policy gradients share: their options, the agent's networks, how it draws an action.
 
 Belongs here: what is the same in REINFORCE, actor-critic, A2C and PPO. Does not belong here: what
-agents of all kinds share (``common.py``), a loss, a loop.
+agents of all kinds share (``common.py``), a loss, a loop (``on_policy.py``).
 
 An agent sees a state s (a vector), and has a policy and a value, each a network of its own:
 

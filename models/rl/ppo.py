@@ -46,14 +46,14 @@ import minigrad as mg
 from minigrad import Tensor, nn, optim
 from minigrad.backend import default_generator
 from minigrad.nn.utils import clip_grad_norm_
-from minigrad.rl import Collector, RewardScale, Rollout, make_vector
-from minigrad.train import Result, Run, main
-from models.rl.common import check_environment, conclude, fresh_seed, rounds, watch
-from models.rl.networks import ActorCritic, PolicyConfig, advantages, kept
+from minigrad.rl import Rollout
+from minigrad.train import Result, main
+from models.rl.networks import ActorCritic, advantages, kept
+from models.rl.on_policy import RolloutConfig, train_on_rollouts
 
 
 @dataclass
-class Config(PolicyConfig):
+class Config(RolloutConfig):
     r"""The options; the defaults give the figure above."""
 
     epoch_steps: int = 9984  #: steps of the environment in an epoch, those of all copies together
@@ -64,9 +64,8 @@ class Config(PolicyConfig):
     batch_size: int = 256  #: steps in a mini-batch
     clip: float = 0.2  #: eps, how far the ratio may move
     schedule: Literal["constant", "linear"] = "linear"  #: linear: lr and clip fall to 0
-    scale_rewards: bool = False  #: divide rewards by the deviation of their returns
 
-    quick_values: ClassVar = {**PolicyConfig.quick_values, "passes": 4}
+    quick_values: ClassVar = {**RolloutConfig.quick_values, "passes": 4}
 
     def check(self) -> None:
         super().check()
@@ -120,24 +119,13 @@ def learn(
 
 def train(config: Config) -> Result:
     r"""Play, learn, and keep the epoch that plays best."""
-    env = check_environment(config, "PPO", ["Box"], ["Discrete", "Box"])
-    run = Run(config)
-    agent = ActorCritic(env, config).to(run.device)
-    optimizer = optim.Adam(agent.learned(), lr=config.lr, eps=1e-5)
-    scale = RewardScale(config.copies, config.gamma) if config.scale_rewards else None
-    collector = Collector(make_vector(config.env, config.copies), agent.draw, scale)
-    run.track(agent=agent, optimizer=optimizer, **({"scale": scale} if scale else {}))
-    for _ in run.epochs(config.epochs):
-        collector.reset(fresh_seed())
-        agent.restart()
-        for _ in rounds(run, config, config.rollout * config.copies):
-            rollout = collector.collect(config.rollout)
-            left = max(0.0, 1 - run.step / config.steps)
-            run.record(**learn(agent, optimizer, rollout, config, left))
-            agent.learn_to_see(rollout)
-        watch(run, config, agent, agent.best)
-    panels = {"value loss": {"value_loss": "value_loss"}, "entropy": {"entropy": "entropy"}}
-    return conclude(run, config, agent, agent.best, f"PPO on {config.env}", panels)
+    return train_on_rollouts(
+        config,
+        "PPO",
+        config.rollout,
+        lambda weights: optim.Adam(weights, lr=config.lr, eps=1e-5),
+        lambda agent, optimizer, rollout, left: learn(agent, optimizer, rollout, config, left),
+    )
 
 
 if __name__ == "__main__":

@@ -211,6 +211,20 @@ def test_with_a_penalty_the_estimate_is_the_distance(theta: float) -> None:
     assert trained_critic(theta, "wasserstein", penalty=10.0) == pytest.approx(expected, rel=0.04)
 
 
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+def test_the_penalty_is_of_the_slope_that_is_asked_for(slope: float) -> None:
+    """D(x) = w.x with w = (3, 4) is 5 steep everywhere: (5 - s)^2, with the gradient
+    2 (5 - s) w / 5 in w. The mean of the squared slopes less s^2 would be 25, 24, 21."""
+    w = mg.tensor([3.0, 4.0], requires_grad=True)
+    x, y = mg.randn(6, 2), mg.randn(6, 2)
+    penalty = gradient_penalty(lambda points: points @ w, x, y, slope=slope)
+    penalty.backward()
+    assert penalty.item() == pytest.approx((5 - slope) ** 2, rel=1e-5)
+    assert w.grad is not None
+    wanted = 2 * (5 - slope) * np.array([0.6, 0.8])
+    np.testing.assert_allclose(w.grad.numpy(), wanted, rtol=1e-5)
+
+
 # --------------------------------------------------------------------------------- it learns
 def test_it_learns_and_its_estimate_says_so(tmp_path: Path) -> None:
     """Budget: 600 steps of the critic on 2,400 digits at an eighth of the width, 45 s. One seed
