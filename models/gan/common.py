@@ -69,15 +69,21 @@ class GameConfig(TrainingConfig):
     clip_value: float | None = None  #: each number of a gradient is cut to this size
     ema: float = 0.0  #: samples are of a moving average of the generator's weights; 0: of them
     film: int = 250  #: steps between two pictures of the film
+    looks: int = 1  #: times an epoch that samples are judged for the curves
 
     def check(self) -> None:
         super().check()
-        self.expect_at_least(1, "latent", "critic_steps", "film")
+        self.expect_at_least(1, "latent", "critic_steps", "film", "looks")
         rate = self.lr_generator
         self.expect("lr_generator", rate is None or rate > 0, "a positive number or none")
         clip = self.clip_value
         self.expect("clip_value", clip is None or clip > 0, "a positive number or none")
         self.expect("ema", 0 <= self.ema < 1, "a number in [0, 1)")
+
+    @property
+    def axis(self) -> str:
+        r"""What curves are drawn over: with several looks an epoch, steps."""
+        return "epoch" if self.looks == 1 else "step"
 
 
 @dataclass
@@ -314,13 +320,15 @@ def play(
     r"""Let both sides learn for ``config.epochs``.
 
     Args:
-        look: figures of the generator, measured after each epoch and logged.
+        look: figures of the generator, measured ``config.looks`` times an epoch and logged.
 
     Raises:
         FloatingPointError: losses or weights are nan or infinite; RunError: the discriminator has
             won. The last checkpoint is of a time when all was well.
     """
-    turns = config.epochs * len(loader)
+    length = len(loader)
+    turns = config.epochs * length
+    looks = {round(length * k / config.looks) for k in range(1, config.looks)} - {0}
     schedules = {
         "discriminator": make_schedule(config.schedule, game.d_optimizer, turns),
         "generator": make_schedule(
@@ -333,8 +341,15 @@ def play(
         loader=loader,
     )
     run.guard = lambda: check(run, game, run.means())
+
+    def log() -> None:
+        check(run, game, run.means())
+        run.log(**(look(game) if look is not None else {}))
+
     for _ in run.epochs(config.epochs):
         for x, y in run.batches(loader):
+            if run.step % length in looks:
+                log()
             game.before_step(run.step)
             run.record(**game.discriminator_step(x, y))
             schedules["discriminator"].step()
@@ -343,8 +358,7 @@ def play(
                 schedules["generator"].step()
             if (run.step + 1) % config.film == 0:
                 run.picture(f"film-{run.step + 1:07d}", game.picture())
-        check(run, game, run.means())
-        run.log(**(look(game) if look is not None else {}))
+        log()
 
 
 def check(run: Run, game: Game, means: Mapping[str, float]) -> None:
@@ -414,4 +428,4 @@ def pictures(
             for panel, value in zip(panels, EQUILIBRIUM[game.kind])
         }
     panels |= {label: dict(curves) for label, curves in figures.items()}
-    run.picture("curves", plot_curves(run.history, panels, title=title, lines=lines))
+    run.picture("curves", plot_curves(run.history, panels, title, game.config.axis, lines))

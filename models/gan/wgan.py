@@ -87,8 +87,9 @@ class Config(BodyConfig):
     def check(self) -> None:
         super().check()
         self.expect("clip", self.clip > 0, "a positive number")
-        self.expect("batch_norm", not self.batch_norm, "False, as a slope is of one image")
         self.expect("penalty", self.penalty >= 0, "a number >= 0")
+        of_one = self.penalty and self.batch_norm
+        self.expect("batch_norm", not of_one, "False with a penalty: a slope is of one image")
 
 
 class WGAN(Game):

@@ -231,6 +231,37 @@ def test_critic_steps_are_counted_across_a_resume(tmp_path: Path) -> None:
     assert turns == [2, 4, 6, 8]
 
 
+def test_looks_divide_an_epoch(tmp_path: Path) -> None:
+    """Each line has the means of the steps since the one before, and what a resumed run writes is
+    what one that was not stopped writes."""
+
+    def lines(out: str, stop: int | None = None, **options: Any) -> list[dict[str, Any]]:
+        config = small(tmp_path, batch_size=10, epochs=2, looks=3, **options)
+        config.out = str(tmp_path / out)
+        run = Run(config, checkpoint_steps=1)
+        one = game(config)
+
+        def step(x: Any, y: Any) -> dict[str, Any]:
+            if run.step == stop:
+                raise KeyboardInterrupt
+            return {"discriminator_loss": mg.tensor(float(run.step))}
+
+        one.discriminator_step, one.generator_step = step, lambda n: {}  # type: ignore
+        loader = common.Loaders.of_mnist(config, run).train
+        common.play(run, one, config, loader, lambda _: {"looked": run.step})
+        return run.history
+
+    history = lines("whole")
+    assert [line["step"] for line in history] == [2, 4, 6, 8, 10, 12]
+    assert [line["epoch"] for line in history] == [1, 1, 1, 2, 2, 2]
+    assert [line["looked"] for line in history] == [2, 4, 6, 8, 10, 12]
+    assert [line["discriminator_loss"] for line in history] == [0.5, 2.5, 4.5, 6.5, 8.5, 10.5]
+    for stop in (3, 4, 6, 8):
+        with pytest.raises(KeyboardInterrupt):
+            lines(f"stopped{stop}", stop)
+        assert lines(f"stopped{stop}", resume=True) == history
+
+
 def test_every_gan_has_a_test_of_its_own() -> None:
     here = Path(__file__).parent
     tests = "".join(path.read_text() for path in here.glob("test_gan*.py"))

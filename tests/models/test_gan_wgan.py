@@ -57,16 +57,21 @@ def biases(module: nn.Module) -> list[tuple[str, Any]]:
 
 
 def test_statistics_of_batch_norm_are_not_clipped() -> None:
-    """A popular version cuts running variances to 0.01. (This critic has them only here.)"""
-    critic = nn.Sequential(
-        nn.Conv2d(1, 4, 5, 4), nn.BatchNorm2d(4), nn.LeakyReLU(0.2), nn.Flatten(), nn.Linear(144, 1)
-    )
-    one = game(nn.Sequential(critic, nn.Flatten(0)), lr=1e-3)
+    """A popular version cuts running variances to 0.01. gamma is a weight, they are none."""
+    one = game(Discriminator(0.125, batch_norm=True), lr=1e-3, batch_norm=True)
     for _ in range(3):
         one.discriminator_step(5 * mg.rand(8, 1, 28, 28), mg.arange(8))
-    norm = critic[1]
-    assert abs(norm.weight.detach().numpy()).max() <= np.float32(0.01)  # gamma is a weight
-    assert norm.running_var.numpy().min() > 0.3 and norm.num_batches_tracked.item() == 6
+    norms = [m for m in one.discriminator.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == 3
+    for norm in norms:
+        assert abs(norm.weight.detach().numpy()).max() <= np.float32(0.01)
+        assert norm.running_var.numpy().min() > 0.3 and norm.num_batches_tracked.item() == 6
+
+
+def test_batch_norm_in_the_critic_is_for_clipping_only() -> None:
+    wgan.Config(batch_norm=True)
+    with pytest.raises(ValueError, match="batch_norm: expected False with a penalty: a slope is"):
+        wgan.Config(batch_norm=True, penalty=10.0)
 
 
 def spectral_norm(layer: nn.Module, shape: tuple[int, ...]) -> float:
