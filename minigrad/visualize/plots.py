@@ -9,7 +9,7 @@ Each function returns a ``matplotlib.figure.Figure``: show it in a notebook, or
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ def plot_curves(
     title: str = "",
     x: str = "epoch",
     lines: Mapping[str, float | Mapping[str, float]] | None = None,
+    log: Collection[str] = (),
 ) -> Any:
     r"""Numbers over the epochs, a panel for each quantity.
 
@@ -48,9 +49,10 @@ def plot_curves(
         x: the name of the horizontal quantity.
         lines: horizontal lines, label -> value: a floor, a figure to reach. In every panel, or,
             under a panel's label, {label -> value} in that panel.
+        log: labels of panels with a logarithmic vertical axis, for positive numbers.
 
     Raises:
-        ValueError: a name that no dict has.
+        ValueError: a name that no dict has; a number that has no logarithm.
     """
     records = list(history)
     figure = _figure(4.8 * len(panels), 3.6)
@@ -61,6 +63,8 @@ def plot_curves(
             if not points:
                 raise ValueError(f"plot_curves: no {name!r} with {x!r} in the history")
             xs, ys = zip(*points)
+            if label in log and min(ys) <= 0:
+                raise ValueError(f"plot_curves: {name} is {min(ys)}, which has no logarithm")
             ax.plot(xs, ys, marker="o" if len(xs) <= 30 else None, markersize=3.5, label=curve)
         own: dict[str, float] = {}
         for name, value in (lines or {}).items():
@@ -72,6 +76,8 @@ def plot_curves(
             ax.axhline(level, color="0.5", linewidth=1, linestyle=style, label=name)
         ax.set_xlabel(x)
         ax.set_ylabel(label)
+        if label in log:
+            ax.set_yscale("log")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         if len(curves) + len(own) > 6:  # beside the panel: it would hide the curves

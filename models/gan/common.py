@@ -402,6 +402,7 @@ JUDGED = {
     "judge's score": {"samples": "judge_score"},
     "Fréchet distance": {"samples to validation images": "val_frechet"},
 }
+LOGARITHMIC = ("Fréchet distance",)  # it falls by a factor of a hundred
 
 
 def pictures(
@@ -428,4 +429,5 @@ def pictures(
             for panel, value in zip(panels, EQUILIBRIUM[game.kind])
         }
     panels |= {label: dict(curves) for label, curves in figures.items()}
-    run.picture("curves", plot_curves(run.history, panels, title, game.config.axis, lines))
+    figure = plot_curves(run.history, panels, title, game.config.axis, lines, log=LOGARITHMIC)
+    run.picture("curves", figure)

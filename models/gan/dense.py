@@ -124,7 +124,7 @@ def train(config: Config) -> Result:
     curves = {str(digit): f"share_{digit}" for digit in range(CLASSES)}
     title = "Which digits are made"
     lines = {"a tenth": 1 / CLASSES}
-    run.picture("classes", plot_curves(run.history, {"share": curves}, title=title, lines=lines))
+    run.picture("classes", plot_curves(run.history, {"share": curves}, title, config.axis, lines))
     return run.finish(game.shown, **verdict)
 
 

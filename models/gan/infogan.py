@@ -249,7 +249,8 @@ def train(config: Config) -> Result:
         "bound for the continuous codes (nats)": {"mean of an epoch": "code_information"},
     }
     lines = {next(iter(panels)): nats}
-    run.picture("information", plot_curves(run.history, panels, "Mutual information", lines=lines))
+    figure = plot_curves(run.history, panels, "Mutual information", config.axis, lines)
+    run.picture("information", figure)
     for code in range(CODES):
         images = traverse(game, code, CLASSES, np.linspace(-1, 1, 10, dtype=np.float32))
         run.picture(f"code_{code + 1}", image_grid(images.reshape(-1, 1, 28, 28), columns=10))

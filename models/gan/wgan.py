@@ -57,7 +57,7 @@ Where it differs from the papers: the common body of this family, on MNIST.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from minigrad import Tensor, nn, optim
 from minigrad.evaluation import spearman
@@ -66,23 +66,34 @@ from minigrad.nn.utils import clip_parameters_
 from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves
 from models import judge
-from models.gan.common import BodyConfig, Figures, Game, Loaders, judged, pictures, play
+from models.gan.common import (
+    LOGARITHMIC,
+    BodyConfig,
+    Figures,
+    Game,
+    Loaders,
+    judged,
+    pictures,
+    play,
+)
 from models.gan.networks import Discriminator, Generator
 
 
 @dataclass
 class Config(BodyConfig):
-    r"""The options; the defaults are the first paper's."""
+    r"""The options; the defaults give the figures above."""
 
-    clip: float = 0.01  #: c: the critic's weights are cut to [-c, c]; not with a penalty
-    penalty: float = 0.0  #: lambda, the weight of the gradient's penalty; 0: clipping
-    critic_steps: int = 5
-    optimizer: Literal["adam", "rmsprop"] = "rmsprop"  #: adam with betas 0 and 0.9
-    lr: float = 5e-5
+    penalty: float = 10.0  #: lambda, the weight of the gradient's penalty; 0: clipping
+    clip: float = 0.01  #: c: without a penalty the critic's weights are cut to [-c, c]
+    critic_steps: int = 2
+    lr: float = 7e-4
     lr_generator: float | None = None
-    schedule: Literal["constant", "cosine"] = "constant"
-    ema: float = 0.0
     batch_norm: bool = False
+    width: float = 0.5
+    epochs: int = 10
+    looks: int = 2
+
+    quick_values: ClassVar = {**BodyConfig.quick_values, "looks": 1}
 
     def check(self) -> None:
         super().check()
@@ -142,7 +153,8 @@ def train(config: Config) -> Result:
         "critic's estimate": {"mean of an epoch": "distance"},
         "Fréchet distance": {"samples to validation images": "val_frechet"},
     }
-    run.picture("distance", plot_curves(run.history, panels, title="WGAN on MNIST"))
+    figure = plot_curves(run.history, panels, "WGAN on MNIST", config.axis, log=LOGARITHMIC)
+    run.picture("distance", figure)
     return run.finish(game.shown, **verdict, **correlation(run.history))
 
 

@@ -42,7 +42,7 @@ OWN: dict[str, dict[str, Any]] = {
     "flows.vae_nf": {**IMAGES, "iwae_images": 10},
     "gan.cyclegan": {**GAN, "latent": 1, "train_images": 120},
     "gan.toys": {"steps": 3, "samples": 60},
-    "gan.wgan": {**GAN, "critic_steps": 2},
+    "gan.wgan": {**GAN, "looks": 1},
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.completion": {**IMAGES, "hidden": 32},

@@ -60,7 +60,6 @@ TINY: dict[str, dict[str, Any]] = {
     "gan.cyclegan": {**GAN, "latent": 1, "train_images": 600},
     "gan.progan": {**GAN, "epochs": 4, "train_images": 100, "batch_size": 20},
     "gan.toys": {"epochs": 2, "steps": 6, "samples": 100},
-    "gan.wgan": {**GAN, "critic_steps": 2},
     "gan.dcgan_polynomials": POLYNOMIALS,
     "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
     "neural_process.completion": {**IMAGES, "hidden": 32},

@@ -57,6 +57,14 @@ def test_curves(tmp_path: Path) -> None:
         plot_curves(HISTORY, {"y": {"a": "nothing"}})
 
 
+def test_curves_on_a_logarithmic_axis(tmp_path: Path) -> None:
+    panels = {"loss (nats)": {"training": "loss"}, "acc": {"all": "acc"}}
+    figure = saved(plot_curves(HISTORY, panels, log=["acc"]), tmp_path)
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear", "log"]
+    with pytest.raises(ValueError, match="plot_curves: acc is -1, which has no logarithm"):
+        plot_curves([{"epoch": 1, "acc": -1}], {"acc": {"all": "acc"}}, log=["acc"])
+
+
 def test_latent_plane(tmp_path: Path) -> None:
     z = mg.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     figure = saved(plot_latent(z, np.array([7, 1, 7]), "T", limit=6), tmp_path)
