@@ -22,7 +22,15 @@ pytest.importorskip("matplotlib")
 
 TINY: dict[str, Any] = {"width": 0.125, "latent": 7}
 #: as the first paper has it
-CLIPPED = {"penalty": 0.0, "optimizer": "rmsprop", "lr": 5e-5, "critic_steps": 5, "ema": 0.0}
+CLIPPED: dict[str, Any] = {
+    "penalty": 0.0,
+    "optimizer": "rmsprop",
+    "lr": 5e-5,
+    "lr_generator": None,
+    "schedule": "constant",
+    "critic_steps": 5,
+    "ema": 0.0,
+}
 
 
 def game(critic: nn.Module | None = None, **options: Any) -> wgan.WGAN:
@@ -242,6 +250,7 @@ def test_it_learns_and_its_estimate_says_so(tmp_path: Path) -> None:
         width=0.125,
         width_discriminator=None,
         lr=1e-3,
+        lr_generator=None,
         schedule="constant",
         ema=0.0,
         train_images=2400,
