@@ -40,9 +40,7 @@ from models.gan.networks import Discriminator, Generator
 class Config(BodyConfig):
     r"""The options; the defaults give the figures above."""
 
-    lr: float = 1e-3  #: learning rate of the discriminator at the beginning
-    epochs: int = 5  #: passes over the training images
-    batch_norm: bool = False  #: in the discriminator too
+    width: float = 0.5
 
 
 class LSGAN(Game):

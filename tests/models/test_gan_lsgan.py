@@ -61,6 +61,8 @@ def test_it_learns(tmp_path: Path) -> None:
         out=str(tmp_path / "run"),
         width=0.125,
         width_discriminator=None,
+        batch_norm=False,
+        lr=1e-3,
         schedule="constant",
         ema=0.0,
         train_images=4800,
