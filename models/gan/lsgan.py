@@ -2,8 +2,8 @@ r"""LSGAN: least squares in the place of cross-entropy.
 
 Paper: Mao et al., Least squares generative adversarial networks, ICCV 2017, arXiv:1611.04076
 
-Expect: a judge's score of 7.6 (real digits: 9.7; noise: 1.0), every class between 3 and 17 % of the
-samples, at a quarter of the width
+Expect: a judge's score of 8.5 (real digits: 9.7; noise: 1.0), every class between 8.9 and 11.0 % of
+the samples, at half the width
 
 The game and the networks of ``dcgan.py``; the discriminator's score, without a sigmoid, is brought
 to 1 on data and to 0 on samples, and the generator brings its samples' score to 1:
@@ -17,10 +17,12 @@ real with certainty, D(G(z)) = 20, but that is far from the data, still has a lo
 its score is 19 off. Cross-entropy, -ln sigma(20) = 2e-9, is content with it. Where D cannot tell
 samples from data it says 1/2, L_D = 1/4 and L_G = 1/8.
 
-The defaults are five epochs at a quarter of the width, without batch norm in the discriminator,
-which is what was run: the score was 6.4 after the first, 7.7 after the third and not above that
-later. The discriminator's loss stays at two thirds of the undecided 1/4: it knows little.
-``--batch-norm`` and ``--width 1`` were not run.
+As in ``dcgan.py``, what the discriminator is decides. Without batch norm (``--lr 1e-3 --epochs 5
+--width 0.25 --no-batch-norm``) its loss stays at two thirds of the undecided 1/4, it knows little,
+and the score was 7.6 and not rising after the third epoch, with classes between 3 and 17 %. With it
+it is 0.11 at the end. The Fréchet distance is 0.08 (as many real digits: 0.02), and of 20,000 samples
+the nearest one errs on 9.9 % of the test digits (the nearest real one: 4.0). ``--width 1`` was not
+run.
 
 A popular version trains with RMSprop at 2e-4 and half of it for the generator (``--optimizer
 rmsprop --lr 2e-4 --lr-generator 1e-4``), and without the factors 1/2.
