@@ -20,9 +20,9 @@ samples from data it says 1/2, L_D = 1/4 and L_G = 1/8.
 As in ``dcgan.py``, what the discriminator is decides. Without batch norm (``--lr 1e-3 --epochs 5
 --width 0.25 --no-batch-norm``) its loss stays at two thirds of the undecided 1/4, it knows little,
 and the score was 7.6 and not rising after the third epoch, with classes between 3 and 17 %. With it
-it is 0.11 at the end. The Fréchet distance is 0.08 (as many real digits: 0.02), and of 20,000 samples
-the nearest one errs on 9.9 % of the test digits (the nearest real one: 4.0). ``--width 1`` was not
-run.
+the loss is 0.11 at the end, the Fréchet distance is 0.08 (as many real digits: 0.02), and of 20,000
+samples the nearest one errs on 9.9 % of the test digits (the nearest real one: 4.0). ``--width 1``
+was not run.
 
 A popular version trains with RMSprop at 2e-4 and half of it for the generator (``--optimizer
 rmsprop --lr 2e-4 --lr-generator 1e-4``), and without the factors 1/2.
