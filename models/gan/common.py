@@ -402,7 +402,7 @@ JUDGED = {
     "judge's score": {"samples": "judge_score"},
     "Fréchet distance": {"samples to validation images": "val_frechet"},
 }
-LOGARITHMIC = ("Fréchet distance",)  # it falls by a factor of a hundred
+LOGARITHMIC = ("Fréchet distance",)  #: panels of what falls by a factor of a hundred
 
 
 def pictures(
@@ -419,8 +419,8 @@ def pictures(
     if film:
         save_animation(run.folder / "film.gif", film)
     panels = {
-        "discriminator's loss": {"mean of an epoch": "discriminator_loss"},
-        "generator's loss": {"mean of an epoch": "generator_loss"},
+        "discriminator's loss": {"mean": "discriminator_loss"},
+        "generator's loss": {"mean": "generator_loss"},
     }
     lines: dict[str, Any] = {}
     if game.kind in EQUILIBRIUM:

@@ -249,8 +249,8 @@ def train(config: Config) -> Result:
     pictures(run, game, "InfoGAN on MNIST")
     nats = {"ln 10": math.log(CLASSES)}
     panels = {
-        "bound for the class code (nats)": {"mean of an epoch": "class_information"},
-        "bound for the continuous codes (nats)": {"mean of an epoch": "code_information"},
+        "bound for the class code (nats)": {"mean": "class_information"},
+        "bound for the continuous codes (nats)": {"mean": "code_information"},
     }
     lines = {next(iter(panels)): nats}
     figure = plot_curves(run.history, panels, "Mutual information", config.axis, lines)

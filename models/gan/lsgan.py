@@ -21,11 +21,12 @@ As in ``dcgan.py``, what the discriminator is decides. Without batch norm (``--l
 --width 0.25 --no-batch-norm``) its loss stays at two thirds of the undecided 1/4, it knows little,
 and the score was 7.6 and not rising after the third epoch, with classes between 3 and 17 %. With it
 the loss is 0.11 at the end, the Fréchet distance is 0.08 (as many real digits: 0.02), and of 20,000
-samples the nearest one errs on 9.9 % of the test digits (the nearest real one: 4.0). ``--width 1``
-was not run.
+samples the nearest one errs on 9.9 % of the test digits (the nearest real one: 4.0; to be reached:
+5). ``--width 1`` was not run.
 
 A popular version trains with RMSprop at 2e-4 and half of it for the generator (``--optimizer
-rmsprop --lr 2e-4 --lr-generator 1e-4``), and without the factors 1/2.
+rmsprop --lr 2e-4 --lr-generator 1e-4 --schedule constant --ema 0 --no-batch-norm``), and without
+the factors 1/2.
 """
 
 from __future__ import annotations

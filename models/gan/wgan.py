@@ -4,9 +4,9 @@ Paper: Arjovsky, Chintala and Bottou, Wasserstein generative adversarial network
 arXiv:1701.07875; the penalty: Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS
 2017, arXiv:1704.00028
 
-Expect: a judge's score of 8.4 (real digits: 9.7; noise: 1.0), every class between 9 and 11 % of the
-samples, and a rank correlation of 0.87 of the critic's estimate and the Fréchet distance; half the
-width
+Expect: a judge's score of 8.5 or more (real digits: 9.7; noise: 1.0), every class between 5 and 20
+% of the samples, and a rank correlation of the critic's estimate and the Fréchet distance of 0.5 or
+more. Largest run: half the width: 8.4, which is short of it, 9 to 11 %, and 0.87
 
 The Wasserstein distance is the least work that turns one distribution into the other, mass times
 way. By the duality of Kantorovich and Rubinstein it is a maximum over functions that are nowhere
@@ -46,15 +46,15 @@ one difference, with one gradient.
 The estimate follows the samples: in the half epoch in which digits appear it is 0.52, at a Fréchet
 distance of 23, and both fall to the seventh epoch, to 0.29 and 0.10; at the end, where the rates go
 to 0 and the critic gains on the generator, it is 0.30 and 0.09. Of 20,000 samples the distance is
-0.08 (untrained: 26; as many real digits: 0.02), and 1-NN errs on 10 % of the test digits. A quarter
-of the width (``--epochs 8 --lr-generator none --looks 1 --width 0.25``) had 8.1, 0.14 and a
-correlation of 0.79. (At half the width that rate of the generator made black pictures for an epoch
-and a half.) A critic as narrow as that, in a fifth of the steps (``--epochs 6 --train-images 16000
---lr-generator none --ema 0.99 --looks 1 --width 0.25 --samples 10000 --width-discriminator none``),
-had a score of 6.2, and its estimate fell and rose again, at a correlation of -0.14: one that is
-still getting better may see more of the distance that is left. On polynomials
-(``wgan_polynomials.py``) the estimate follows with 0.84. Clipping was tested on lines and points,
-not trained on digits.
+0.08 (untrained: 26; as many real digits: 0.02), and 1-NN errs on 10 % of the test digits (to be
+reached: 5). A quarter of the width (``--epochs 8 --lr-generator none --looks 1 --width 0.25``) had
+8.1, 0.14 and a correlation of 0.79. (At half the width that rate of the generator made black
+pictures for an epoch and a half.) A critic as narrow as that, in a sixth of the steps (``--epochs 6
+--train-images 16000 --lr-generator none --ema 0.99 --looks 1 --width 0.25 --samples 10000
+--width-discriminator none``), had a score of 6.2, and its estimate fell and rose again, at a
+correlation of -0.14: one that is still getting better may see more of the distance that is left. On
+polynomials (``wgan_polynomials.py``) the estimate follows with 0.84. Clipping was tested on lines
+and points, not trained on digits.
 
 Where it differs from the papers: the common body of this family, on MNIST.
 """
@@ -72,6 +72,7 @@ from minigrad.train import Result, Run, main
 from minigrad.visualize import plot_curves
 from models import judge
 from models.gan.common import (
+    JUDGED,
     LOGARITHMIC,
     BodyConfig,
     Figures,
@@ -105,8 +106,8 @@ class Config(BodyConfig):
         super().check()
         self.expect("clip", self.clip > 0, "a positive number")
         self.expect("penalty", self.penalty >= 0, "a number >= 0")
-        of_one = self.penalty and self.batch_norm
-        self.expect("batch_norm", not of_one, "False with a penalty: a slope is of one image")
+        good = not (self.penalty and self.batch_norm)
+        self.expect("batch_norm", good, "False with a penalty, which is of single images' slopes")
 
 
 class WGAN(Game):
@@ -156,8 +157,8 @@ def train(config: Config) -> Result:
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0])
     pictures(run, game, "WGAN on MNIST")
     panels = {
-        "critic's estimate": {"mean of an epoch": "distance"},
-        "Fréchet distance": {"samples to validation images": "val_frechet"},
+        "critic's estimate": {"mean": "distance"},
+        **{panel: JUDGED[panel] for panel in LOGARITHMIC},
     }
     figure = plot_curves(run.history, panels, "WGAN on MNIST", config.axis, log=LOGARITHMIC)
     run.picture("distance", figure)

@@ -19,13 +19,12 @@ pytest.importorskip("matplotlib")
 
 TINY: dict[str, Any] = {"epochs": 1, "validation": 100, "batch_size": 20}
 IMAGES = {"train_images": 60, "test_images": 60}
+GAN = {**IMAGES, "width": 0.125, "latent": 8, "samples": 20}
 # A bias in front of batch norm has a gradient of rounding errors alone, of which Adam makes a whole
 # step. In eval mode, where an average of weights meets running means, such steps are seen.
 SLOWLY = {"lr": 1e-4, "lr_generator": 1e-4}
-GAN = {**IMAGES, **SLOWLY, "width": 0.125, "latent": 8, "samples": 20}
 SAMPLES = {"train_samples": 60, "test_samples": 60}
 POLYNOMIALS = {
-    **SLOWLY,
     "width": 0.0625,
     "train_samples": 60,
     "validation": 20,
@@ -44,9 +43,14 @@ OWN: dict[str, dict[str, Any]] = {
     "gan.toys": {"steps": 3, "samples": 60},
     "gan.wgan": {**GAN, "looks": 1},
     "gan.dcgan_polynomials": POLYNOMIALS,
-    "gan.wgan_polynomials": {**POLYNOMIALS, "width_generator": 0.125, "critic_steps": 2},
+    "gan.wgan_polynomials": {
+        **POLYNOMIALS,
+        **SLOWLY,
+        "width_generator": 0.125,
+        "critic_steps": 2,
+    },
     "neural_process.completion": {**IMAGES, "hidden": 32},
-    "gan.infogan": {**GAN, "samples": 200},
+    "gan.infogan": {**GAN, **SLOWLY, "samples": 200},
     "neural_process.curves": {"steps": 3, "test_curves": 20},
     "rl.double_dqn": LEARNER,
     "rl.dqn": {**LEARNER, "dueling": True},

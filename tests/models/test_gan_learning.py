@@ -45,17 +45,17 @@ def test_dcgan_learns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "model, score, schedule",
-    [(dcgan, 5, "cosine"), (dcgan_dropout, 5, "constant"), (dcgan_selu, 4, "constant")],
+    "model, epochs, schedule",
+    [(dcgan, 1, "cosine"), (dcgan_dropout, 1, "constant"), (dcgan_selu, 2, "constant")],
 )
 def test_dcgans_of_a_quarter_of_the_width(
-    model: Any, score: float, schedule: str, tmp_path: Path
+    model: Any, epochs: int, schedule: str, tmp_path: Path
 ) -> None:
-    """One epoch, 1,718 steps, one to four minutes: a score of 5 or more (of the smallest networks,
-    those with SELU, 4), every class at least 1 % of the samples, a quarter of the untrained
-    generator's Fréchet distance, 27, or less. Seed 0 gave 7.1, 6.1 and 4.6, least classes of 8.9,
-    6.3 and 2.1 %, distances of 0.6, 1.5 and 3.9."""
-    options = {**SMALL, "samples": 5000, "schedule": schedule, "ema": 0.99}
+    """One epoch, 1,718 steps, one to four minutes (of the smallest networks, those with SELU, two):
+    a score of 5 or more, every class at least 2 % of the samples, a quarter of the untrained
+    generator's Fréchet distance, 27, or less. Seed 0 gave 7.1, 6.1 and 6.0, least classes of 8.9,
+    6.3 and 7.5 %, distances of 0.6, 1.5 and 1.6."""
+    options = {**SMALL, "epochs": epochs, "samples": 5000, "schedule": schedule, "ema": 0.99}
     metrics = model.train(model.Config(out=str(tmp_path), **options)).metrics
-    assert metrics["judge_score"] >= score and metrics["frechet"] <= 27 / 4
-    assert metrics["least_class"] >= 0.01
+    assert metrics["judge_score"] >= 5 and metrics["frechet"] <= 27 / 4
+    assert metrics["least_class"] >= 0.02

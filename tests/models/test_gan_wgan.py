@@ -80,7 +80,7 @@ def test_statistics_of_batch_norm_are_not_clipped() -> None:
 
 def test_batch_norm_in_the_critic_is_for_clipping_only() -> None:
     wgan.Config(batch_norm=True, penalty=0.0)
-    with pytest.raises(ValueError, match="batch_norm: expected False with a penalty: a slope is"):
+    with pytest.raises(ValueError, match="batch_norm: expected False with a penalty, which is of"):
         wgan.Config(batch_norm=True, penalty=10.0)
 
 

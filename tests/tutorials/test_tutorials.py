@@ -1,4 +1,4 @@
-r"""The tutorials run, in two minutes each at most, and their notebooks are in step with them."""
+r"""The tutorials run, each within two minutes, and their notebooks are in step with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tutorials.__main__ import cells, scripts
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = scripts()
-TIMES = ("children_user", "children_system")
 
 
 def test_there_are_tutorials():
@@ -23,18 +22,13 @@ def test_there_are_tutorials():
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_runs(script):
-    """As a plain script, without a screen, on the package of this checkout. What counts is the
-    processor's time, so that a machine with other work to do is not taken for a slow tutorial."""
+    """As a plain script, without a screen, on the package of this checkout."""
     environment = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-    before = os.times()
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=600
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=120
     )
-    after = os.times()
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("all answers check\n")
-    user, system = (getattr(after, n) - getattr(before, n) for n in TIMES)
-    assert user + system < 120
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
