@@ -111,7 +111,8 @@ class GANConfig(GameConfig, ImageTrainingConfig):
 @dataclass
 class DigitsConfig(GANConfig):
     r"""A way to train GANs of digits that a CPU has the time for: a quarter of the width, and many
-    steps of few images."""
+    steps of few images. Discriminators are not as small as their generators: what the one knows is
+    what the other can learn."""
 
     lr: float = 5e-4  #: learning rate of the discriminator at the beginning
     lr_generator: float | None = 1e-3  #: of the generator; none: the same
@@ -121,19 +122,9 @@ class DigitsConfig(GANConfig):
     epochs: int = 6  #: passes over the training images
     film: int = 500  #: steps between two pictures of the film
     width: float = 0.25  #: multiplies the numbers of filters; 1: the sources' networks
-
-    quick_values: ClassVar = {**GANConfig.quick_values, "ema": 0.9}
-
-
-@dataclass
-class BodyConfig(DigitsConfig):
-    r"""The options of the GANs that have the common body (``networks.py``). Their discriminators
-    are not as small as their generators: what the one knows is what the other can learn."""
-
     width_discriminator: float | None = 0.5  #: the width of the discriminator; none: the same
-    batch_norm: bool = True  #: in the discriminator too
 
-    quick_values: ClassVar = {**DigitsConfig.quick_values, "width_discriminator": 0.125}
+    quick_values: ClassVar = {**GANConfig.quick_values, "ema": 0.9, "width_discriminator": 0.125}
 
     def check(self) -> None:
         super().check()
@@ -141,9 +132,20 @@ class BodyConfig(DigitsConfig):
         self.expect("width_discriminator", own is None or own > 0, "a positive number or none")
 
     @property
+    def discriminator_width(self) -> float:
+        return self.width_discriminator or self.width
+
+
+@dataclass
+class BodyConfig(DigitsConfig):
+    r"""The options of the GANs that have the common body (``networks.py``)."""
+
+    batch_norm: bool = True  #: in the discriminator too
+
+    @property
     def judging(self) -> tuple[float, bool]:
         r"""The discriminator's width, and whether it has batch norm."""
-        return self.width_discriminator or self.width, self.batch_norm
+        return self.discriminator_width, self.batch_norm
 
 
 class Game:

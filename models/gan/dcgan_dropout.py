@@ -45,6 +45,7 @@ class Config(DigitsConfig):
     r"""The options."""
 
     noise: Literal["uniform", "normal"] = "normal"
+    width_discriminator: float | None = 1.0  #: the width of the discriminator; none: the same
     dropout: float = 0.25  #: in the discriminator
 
     def check(self) -> None:
@@ -78,7 +79,7 @@ def train(config: Config) -> Result:
     run = Run(config)
     loaders = Loaders.of_mnist(config, run)
     generator = Generator(config.latent, config.width)
-    discriminator = ShallowDiscriminator(config.width, config.dropout)
+    discriminator = ShallowDiscriminator(config.discriminator_width, config.dropout)
     game = Game(config, run.device, generator, discriminator)
     play(run, game, config, loaders.train, judged(loaders.validation))
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0])

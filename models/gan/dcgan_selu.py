@@ -47,6 +47,7 @@ class Config(DigitsConfig):
     data: Literal["mnist", "fashion"] = "mnist"  #: digits or clothes
     latent: int = 32
     noise: Literal["uniform", "normal"] = "normal"
+    width_discriminator: float | None = 1.0  #: the width of the discriminator; none: the same
     dropout: float = 0.4  #: in the discriminator
 
     def check(self) -> None:
@@ -80,7 +81,7 @@ def train(config: Config) -> Result:
     run = Run(config)
     loaders = Loaders.of_mnist(config, run, config.data)
     generator = Generator(config.latent, config.width)
-    discriminator = ShallowDiscriminator(config.width, config.dropout)
+    discriminator = ShallowDiscriminator(config.discriminator_width, config.dropout)
     game = Game(config, run.device, generator, discriminator)
     play(run, game, config, loaders.train, judged(loaders.validation, config.data))
     verdict = judge.verdict(game.samples(config.samples, seed=2)[0], data=config.data)
