@@ -3,8 +3,9 @@ r"""DCGAN on polynomials: images that a formula can check.
 Paper: Radford, Metz and Chintala, Unsupervised representation learning with deep convolutional
 generative adversarial networks, ICLR 2016, arXiv:1511.06434
 
-Expect: not run at full size yet; to be reached: a residual of 0.05 or less, the share of a row's
-squared length that no polynomial of degree 4 has (real images: 0; white noise: 0.875)
+Expect: a residual of 0.006, the share of a row's squared length that no polynomial of degree 4 has
+(real images: 0; white noise: 0.875), and rows of length 0.93, which is short of 1, 0.19 off on the
+average, at a quarter of the width
 
 The images, 40 x 40, are polynomials in two variables of degree 0 to 4, each row scaled to length 1
 (``minigrad.data.make_polynomials``). What a sample must be is known to the last digit: no judge is
@@ -26,6 +27,13 @@ a surface in the space of all images:
                     of zeros after the second - one score
 
 Pixels are as small as 1 / sqrt(40), so the discriminator sees sqrt(40) times as much.
+
+The rates decide who is ahead. With half the discriminator's (``--lr 2e-4``) its loss stays above
+2 ln 2 = 1.39, so that it is worse than one that does not look, the samples are grainy, and the
+residual is 0.038. The length of rows comes last (0.75 after three epochs): batch norm divides real
+and generated images by their own deviations, and leaves of their size only what the biases before
+it show. The critic of ``wgan_polynomials.py`` has none, and rows of length 1.00; its Fréchet
+distance is 0.6 where this one's is 4.2 (as many real images: 0.09).
 
 What a popular source reports as this generator's loss is its discriminator's accuracy: that one has
 a loss of 1e-4 and is always right, so the generator has lost, and its 1,000 "epochs" are 1,000
@@ -69,11 +77,13 @@ VALIDATION_SEED, TEST_SEED = 1_000_000, 2_000_000  # of the images that are held
 class PolynomialConfig(GameConfig):
     r"""The options that both GANs of polynomials have."""
 
-    width: float = 0.5  #: multiplies the numbers of filters; 1: the source's
+    width: float = 0.25  #: multiplies the numbers of filters; 1: the source's
     latent: int = 2
     noise: Literal["uniform", "normal"] = "normal"
-    batch_size: int = 128
-    epochs: int = 20
+    schedule: Literal["constant", "cosine"] = "cosine"
+    batch_size: int = 64
+    ema: float = 0.99
+    epochs: int = 10
     train_samples: int = 20_000  #: images to learn from
     validation: int = 1000  #: images, and samples, of the curves
     test_samples: int = 2000  #: images, and samples, of the test
@@ -84,6 +94,7 @@ class PolynomialConfig(GameConfig):
         "train_samples": 1500,
         "validation": 300,
         "test_samples": 300,
+        "ema": 0.9,
         "film": 5,
     }
 
@@ -95,7 +106,10 @@ class PolynomialConfig(GameConfig):
 
 @dataclass
 class Config(PolynomialConfig):
-    r"""The options."""
+    r"""The options; the defaults give the figures above."""
+
+    lr: float = 4e-4
+    lr_generator: float | None = 1e-3
 
 
 # ---------------------------------------------------------------------------------- the networks

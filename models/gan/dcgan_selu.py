@@ -47,7 +47,7 @@ class Config(DigitsConfig):
     data: Literal["mnist", "fashion"] = "mnist"  #: digits or clothes
     latent: int = 32
     noise: Literal["uniform", "normal"] = "normal"
-    width_discriminator: float | None = 1.0  #: the width of the discriminator; none: the same
+    width_discriminator: float | None = None  #: the width of the discriminator; none: the same
     dropout: float = 0.4  #: in the discriminator
 
     def check(self) -> None:

@@ -52,10 +52,7 @@ class Config(PolynomialConfig):
 
     width: float = 0.0625  #: multiplies the numbers of filters of the critic; 1: the source's
     width_generator: float = 0.25  #: of the generator
-    batch_size: int = 64
     epochs: int = 16
-    schedule: Literal["constant", "cosine"] = "cosine"
-    ema: float = 0.99
     clip: float = 0.01  #: c: the critic's weights are cut to [-c, c]; not with a penalty
     penalty: float = 10.0  #: lambda, the weight of the gradient's penalty; 0: clipping
     critic_steps: int = 3

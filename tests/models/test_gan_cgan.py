@@ -136,6 +136,7 @@ def test_diversity_sees_a_class_that_always_looks_the_same() -> None:
 SMALL: dict[str, Any] = {"width": 0.125, "batch_size": 32, "epochs": 1, "train_images": 16_000}
 SMALL |= {"validation": 500, "samples": 1000, "schedule": "constant", "ema": 0.99}
 SMALL |= {"width_discriminator": None, "batch_norm": False}
+BETTER: dict[str, Any] = {"width_discriminator": 0.5, "batch_norm": True, "schedule": "cosine"}
 
 
 def test_acgan_learns(tmp_path: Path) -> None:
@@ -151,19 +152,19 @@ def test_cgan_learns(tmp_path: Path) -> None:
     """A class beside the image is learned later than one in the loss. The same budget, with a
     better discriminator: 22 % recognised as what was asked for. Seed 0 gave 33.9 %, diversity 0.93.
     Miss: 10 %."""
-    better = {"width_discriminator": 0.25, "batch_norm": True, "schedule": "cosine"}
+    better = {**BETTER, "width_discriminator": 0.25}
     metrics = cgan.train(cgan.Config(out=str(tmp_path / "run"), **{**SMALL, **better})).metrics
     assert metrics["recognised_accuracy"] >= 0.22 and metrics["diversity"] >= 0.5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model, bar", [(cgan, 0.7), (acgan, 0.85)])
-def test_digits_to_order(tmp_path: Path, model: Any, bar: float) -> None:
-    """An epoch in steps of 32 images at a quarter of the width: 70 % and 85 % recognised as what
-    was asked for, every class between 5 and 20 %. Seed 0 gave 80.9 and 93.1 %, diversity 0.95 and
-    0.82. Miss: 10 %."""
+@pytest.mark.parametrize("model, body, bar", [(cgan, BETTER, 0.8), (acgan, {}, 0.85)])
+def test_digits_to_order(tmp_path: Path, model: Any, body: dict[str, Any], bar: float) -> None:
+    """An epoch in steps of 32 images at a quarter of the width, two to four minutes: 80 % and 85 %
+    recognised as what was asked for, every class between 5 and 20 %. Seed 0 gave 85.9 and 93.1 %,
+    diversity 1.01 and 0.82. Miss: 10 %."""
     longer = {**SMALL, "width": 0.25, "train_images": None, "validation": 5000, "samples": 5000}
-    config = model.Config(out=str(tmp_path / "run"), **{**longer, "ema": 0.995})
+    config = model.Config(out=str(tmp_path / "run"), **{**longer, **body, "ema": 0.995})
     metrics = model.train(config).metrics
     assert metrics["recognised_accuracy"] >= bar and metrics["diversity"] >= 0.5
     assert 0.05 <= metrics["least_class"] <= metrics["greatest_class"] <= 0.2
