@@ -337,9 +337,9 @@ def train(config: Config) -> Result:
     noises(run, game)
     return run.finish(
         game.shown,
+        **verdict,
         **measure(game, config.samples),
         encoder_accuracy=float((said == loaders.test_labels[:2000].numpy()).mean()),
-        **verdict,
     )
 
 
