@@ -77,7 +77,7 @@ def plot_curves(
         ax.set_xlabel(x)
         ax.set_ylabel(label)
         if label in log:
-            ax.set_yscale("log")
+            _log_scale(ax)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.3)
         if len(curves) + len(own) > 6:  # beside the panel: it would hide the curves
@@ -87,6 +87,18 @@ def plot_curves(
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _log_scale(ax: Any) -> None:
+    """A logarithmic vertical axis with plain numbers: 1, 2, 5, 10, ..., or with 1, 10, 100, ...
+    where those would be too many."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def plot_latent(

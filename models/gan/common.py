@@ -111,8 +111,7 @@ class GANConfig(GameConfig, ImageTrainingConfig):
 @dataclass
 class DigitsConfig(GANConfig):
     r"""A way to train GANs of digits that a CPU has the time for: a quarter of the width, and many
-    steps of few images. Discriminators are not as small as their generators: what the one knows is
-    what the other can learn."""
+    steps of few images."""
 
     lr: float = 5e-4  #: learning rate of the discriminator at the beginning
     lr_generator: float | None = 1e-3  #: of the generator; none: the same
@@ -122,7 +121,7 @@ class DigitsConfig(GANConfig):
     epochs: int = 6  #: passes over the training images
     film: int = 500  #: steps between two pictures of the film
     width: float = 0.25  #: multiplies the numbers of filters; 1: the sources' networks
-    width_discriminator: float | None = 0.5  #: the width of the discriminator; none: the same
+    width_discriminator: float | None = None  #: the width of the discriminator; none: the same
 
     quick_values: ClassVar = {**GANConfig.quick_values, "ema": 0.9, "width_discriminator": 0.125}
 
@@ -138,8 +137,10 @@ class DigitsConfig(GANConfig):
 
 @dataclass
 class BodyConfig(DigitsConfig):
-    r"""The options of the GANs that have the common body (``networks.py``)."""
+    r"""The options of the GANs that have the common body (``networks.py``). Their discriminators
+    are not as small as their generators: what the one knows is what the other can learn."""
 
+    width_discriminator: float | None = 0.5  #: the width of the discriminator; none: the same
     batch_norm: bool = True  #: in the discriminator too
 
     @property

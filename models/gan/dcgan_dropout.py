@@ -48,7 +48,6 @@ class Config(DigitsConfig):
     r"""The options."""
 
     noise: Literal["uniform", "normal"] = "normal"
-    width_discriminator: float | None = None  #: the width of the discriminator; none: the same
     dropout: float = 0.25  #: in the discriminator
 
     def check(self) -> None:

@@ -4,7 +4,7 @@ Paper: Klambauer et al., Self-normalizing neural networks, NeurIPS 2017, arXiv:1
 Radford, Metz and Chintala, 2016, arXiv:1511.06434
 
 Expect: a judge's score of 8.5 or more (real digits: 9.7; noise: 1.0), every class between 5 and 20
-% of the samples. Largest run: a quarter of the width: 6.4, which is short of it, and 6 to 17 %
+% of the samples. Largest run: a quarter of the width: 6.4, which is short of it, and 7 to 16 %
 
 The game and the losses of ``dcgan.py``. The generator's one hidden map has
 
@@ -47,7 +47,6 @@ class Config(DigitsConfig):
     data: Literal["mnist", "fashion"] = "mnist"  #: digits or clothes
     latent: int = 32
     noise: Literal["uniform", "normal"] = "normal"
-    width_discriminator: float | None = None  #: the width of the discriminator; none: the same
     dropout: float = 0.4  #: in the discriminator
 
     def check(self) -> None:

@@ -77,7 +77,7 @@ GROUP = 4  # images whose deviation the critic sees
 
 @dataclass
 class Config(GANConfig):
-    r"""The options; the defaults give the figure above."""
+    r"""The options."""
 
     data: Literal["mnist", "cifar"] = "mnist"  #: cifar: CIFAR-10 in colour, which does not ship
     filters: tuple[int, ...] = (128, 128, 64, 32)  #: at 4, 8, 16 and 32 pixels; times the width

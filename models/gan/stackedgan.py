@@ -82,7 +82,7 @@ ENCODER = "encoder.safetensors"  # in the run's folder
 
 @dataclass
 class Config(BodyConfig):
-    r"""The options."""
+    r"""The options; the defaults give the figures above."""
 
     latent: int = 50  #: dimensions of each noise
     noise: Literal["uniform", "normal"] = "normal"  #: half of U(-1, 1) or N(0, 1)

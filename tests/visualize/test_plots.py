@@ -65,6 +65,22 @@ def test_curves_on_a_logarithmic_axis(tmp_path: Path) -> None:
         plot_curves([{"epoch": 1, "acc": -1}], {"acc": {"all": "acc"}}, log=["acc"])
 
 
+@pytest.mark.parametrize(
+    "low, high, numbers", [(0.07, 30.0, "0.1 0.2 0.5 1 2 5 10 20"), (0.003, 30.0, "0.01 0.1 1 10")]
+)
+def test_a_logarithmic_axis_has_plain_numbers(low: float, high: float, numbers: str) -> None:
+    history = [{"epoch": 1, "y": high}, {"epoch": 2, "y": low}]
+    (ax,) = plot_curves(history, {"y": {"all": "y"}}, log=["y"]).axes
+    bottom, top = ax.get_ylim()
+    shown = [
+        label.get_text()
+        for label, at in zip(ax.get_yticklabels(), ax.get_yticks())
+        if bottom <= at <= top
+    ]
+    assert " ".join(shown) == numbers
+    assert not any(label.get_text() for label in ax.get_yticklabels(minor=True))
+
+
 def test_latent_plane(tmp_path: Path) -> None:
     z = mg.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
     figure = saved(plot_latent(z, np.array([7, 1, 7]), "T", limit=6), tmp_path)
